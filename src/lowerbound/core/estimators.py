@@ -1,0 +1,262 @@
+"""Gradient estimators: how z is drawn and how a bound's gradient flows back. The value is always the bound itself."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import reduce, singledispatch
+from typing import TYPE_CHECKING, Protocol, final
+
+import torch
+from torch import Tensor
+from torch import distributions as D
+from torch.distributions import Distribution, Independent
+
+from lowerbound.core.bounds import Bound
+from lowerbound.core.distributions import LogScaleNormal, PointMass, StandardNormal
+
+if TYPE_CHECKING:
+    from lowerbound.core.latent import Trace
+
+
+class Estimator(ABC):
+    """Draws particles from q and turns per-particle values into a bound whose gradient can be followed."""
+
+    @abstractmethod
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        """z, (K, B, *event)."""
+
+    @abstractmethod
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        """log q(z) as it enters log w, (K, B)."""
+
+    @abstractmethod
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        """The log of what each particle counts for, (K, 1) or (K, B); exp sums to one over K."""
+
+    @abstractmethod
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        """(B,): its value is bound(values); its gradient is this estimator's."""
+
+
+def equal_shares(z: Tensor) -> Tensor:
+    """−log K for each of K particles, (K, 1)."""
+    return z.new_full((len(z), 1), -math.log(len(z)))
+
+
+@final
+class Pathwise(Estimator):
+    """z = g(ε; φ), and gradients go through z. The default.
+
+    Diederik P. Kingma and Max Welling, "Auto-encoding variational Bayes", 2014.
+    """
+
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        return reparameterised(q, particles)
+
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z)
+
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        return equal_shares(z)
+
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        return bound(values, trace.log_measure)
+
+
+@final
+class STL(Estimator):
+    """Sticking the landing: drop the score term of the path, whose mean is zero, so the variance dies as q → posterior.
+
+    For the ELBO; for an importance-weighted bound it is biased, and `DReG` is the right form.
+    Geoffrey Roeder, Yuhuai Wu and David Duvenaud, "Sticking the landing", 2017.
+    """
+
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        return reparameterised(q, particles)
+
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        return detached(q).log_prob(z)
+
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        return equal_shares(z)
+
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        return bound(values, trace.log_measure)
+
+
+@final
+class DReG(Estimator):
+    """Doubly reparameterised: unbiased for φ under any bound, with a signal that does not fade as K grows.
+
+    For φ, Σ_k (L_k − L_kk) ∂log w_k/∂z_k · dz_k/dφ, where L_k and L_kk are the bound's derivatives: for the
+    importance-weighted bound the squared normalised weights, for the ELBO exactly `STL`. θ gets its usual gradient.
+    George Tucker, Dieterich Lawson, Shixiang Gu and Chris J. Maddison, "Doubly reparameterized gradient estimators for
+    Monte Carlo objectives", 2019.
+    """
+
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        return reparameterised(q, particles)
+
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        return detached(q).log_prob(z)
+
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        return equal_shares(z)
+
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        held, measure = values.detach(), trace.log_measure
+        first = bound.weights(held, measure)
+        share = bound.path_weights(held, measure) / first.clamp_min(torch.finfo(held.dtype).tiny)
+        for z in trace.named_z.values():
+            rescale_gradient(z, share)
+        return with_value(bound(held, measure), (first * values).sum(0))
+
+
+class Control(Protocol):
+    """A control variate for `Score`: what to subtract from the bound for each particle."""
+
+    def __call__(self, values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
+        """(K, B) baselines; each may depend on every particle but its own."""
+
+
+def no_control(values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
+    """Plain REINFORCE. Ronald J. Williams, "Simple statistical gradient-following algorithms", 1992."""
+    return torch.zeros_like(values)
+
+
+def leave_one_out(values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
+    """The bound with particle k's value replaced by the mean of the others': RLOO for the ELBO, VIMCO for IWAE.
+
+    Wouter Kool, Herke van Hoof and Max Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019;
+    Andriy Mnih and Danilo J. Rezende, "Variational inference for Monte Carlo objectives", 2016.
+    """
+    k = len(values)
+    if k < 2:
+        raise ValueError("a leave-one-out control needs at least 2 particles; ask for more, or use Score(no_control)")
+    others = (values.sum(0) - values) / (k - 1)
+    held_out = torch.eye(k, dtype=torch.bool, device=values.device)[:, :, None]
+    return bound(torch.where(held_out, others, values[:, None]), log_measure[:, None])
+
+
+@final
+class Score(Estimator):
+    """The score function, for any q that can be sampled: ∇E_q[L] = E_q[Σ_k (L − baseline_k) ∇log q(z_k) + ∇L].
+
+    control: `leave_one_out` (needs K ≥ 2) or `no_control`.
+    """
+
+    def __init__(self, control: Control = leave_one_out) -> None:
+        self.control = control
+
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        return q.sample((particles,))
+
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z)
+
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        return equal_shares(z)
+
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        held, value = values.detach(), bound(values, trace.log_measure)
+        if not torch.is_grad_enabled():
+            return value
+        signal = value.detach() - self.control(held, trace.log_measure, bound)
+        return with_value(value.detach(), (signal * trace.log_q).sum(0) + value)
+
+
+@final
+class Enumerate(Estimator):
+    """The exact expectation over a finite latent: every value of z is a particle that counts for q(z)."""
+
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        return support(q)
+
+    def log_q(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z)
+
+    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+        return q.log_prob(z)
+
+    def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+        return bound(values, trace.log_measure)
+
+
+def reparameterised(q: Distribution, particles: int) -> Tensor:
+    """K reparameterised draws from q."""
+    if not q.has_rsample:
+        raise ValueError(f"{type(q).__name__} cannot be reparameterised; use the estimator Score or Enumerate")
+    return q.rsample((particles,))
+
+
+def with_value(value: Tensor, carrier: Tensor) -> Tensor:
+    """A tensor with this value and the gradient of `carrier`."""
+    return value + carrier - carrier.detach()
+
+
+def rescale_gradient(z: Tensor, share: Tensor) -> None:
+    """Multiply the gradient that reaches z by share (K, B)."""
+    if z.requires_grad:
+        z.register_hook(lambda g: g * share.reshape(share.shape + (1,) * (g.dim() - share.dim())))
+
+
+def support(q: Distribution) -> Tensor:
+    """Every value of a finite latent, (S, B, *event); for several independent ones, their product.
+
+    >>> support(Independent(D.Bernoulli(logits=torch.zeros(1, 2)), 1))[:, 0].tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+    if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims):
+        return q.enumerate_support(expand=True)
+    values = q.base_dist.enumerate_support(expand=False).flatten()
+    grid = torch.cartesian_prod(*[values] * q.event_shape.numel()).reshape(-1, *q.event_shape)
+    return grid.reshape(len(grid), *(1,) * len(q.batch_shape), *q.event_shape).expand(
+        -1, *q.batch_shape, *q.event_shape
+    )
+
+
+@singledispatch
+def detached(q: Distribution) -> Distribution:
+    """The same distribution, its parameters cut from the graph."""
+    raise NotImplementedError(f"STL and DReG do not know how to detach {type(q).__name__}; register it with detached")
+
+
+@detached.register(Independent)
+def _(q: Independent) -> Distribution:
+    return Independent(detached(q.base_dist), q.reinterpreted_batch_ndims, validate_args=False)
+
+
+@detached.register
+def _(q: LogScaleNormal) -> Distribution:
+    return LogScaleNormal(q.loc.detach(), q.log_scale.detach())
+
+
+@detached.register
+def _(q: D.Normal) -> Distribution:
+    return D.Normal(q.loc.detach(), q.scale.detach(), validate_args=False)
+
+
+@detached.register
+def _(q: D.Laplace) -> Distribution:
+    return D.Laplace(q.loc.detach(), q.scale.detach(), validate_args=False)
+
+
+@detached.register
+def _(q: D.MultivariateNormal) -> Distribution:
+    return D.MultivariateNormal(q.loc.detach(), scale_tril=q.scale_tril.detach(), validate_args=False)
+
+
+@detached.register
+def _(q: PointMass) -> Distribution:
+    return PointMass(q.value.detach())
+
+
+@detached.register
+def _(q: StandardNormal) -> Distribution:
+    return q
+
+
+def summed(values: list[Tensor]) -> Tensor:
+    """The sum of a list that has at least one tensor, without the 0 that `sum` starts from."""
+    return reduce(torch.add, values)

@@ -1,0 +1,163 @@
+"""The narrow waist: a model makes a `Trace`; objectives, metrics and pictures read it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lowerbound.core.batch import Batch, observed
+from lowerbound.core.conditionals import Conditional
+from lowerbound.core.distributions import observed_log_prob
+from lowerbound.core.estimators import Estimator, Pathwise, summed
+
+
+@final
+@dataclass(eq=False)
+class Trace:
+    """One pass through a model: particles z ~ q(z|x,c), and the distributions they were scored by.
+
+    z: (K, B, *event), or a dict of named latents; q and p alike; px: name -> p(x|z,c) with batch shape (K, B).
+    Terms are computed when first asked for and add up over the names.
+    """
+
+    z: Tensor | Mapping[str, Tensor]
+    q: Distribution | Mapping[str, Distribution]
+    p: Distribution | Mapping[str, Distribution]
+    px: Mapping[str, Distribution]
+    batch: Batch
+    estimator: Estimator
+
+    @property
+    def named_z(self) -> Mapping[str, Tensor]:
+        """The latents by name; one alone is called "z"."""
+        return named(self.z)
+
+    @property
+    def pairs(self) -> dict[str, tuple[Distribution, Distribution]]:
+        """name -> (q, p)."""
+        p = named(self.p)
+        return {name: (q, p[name]) for name, q in named(self.q).items()}
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q(z|x,c), (K, B)."""
+        q = named(self.q)
+        return summed([self.estimator.log_q(q[name], z) for name, z in self.named_z.items()])
+
+    @cached_property
+    def log_p(self) -> Tensor:
+        """log p(z|c), (K, B)."""
+        p = named(self.p)
+        return summed([p[name].log_prob(z) for name, z in self.named_z.items()])
+
+    @cached_property
+    def log_lik(self) -> dict[str, Tensor]:
+        """log p(x|z,c) of what was observed of each variable, name -> (K, B)."""
+        x, mask_of = self.batch.x, self.batch.mask_of
+        return {name: observed_log_prob(d, x[name], mask_of(name)) for name, d in self.px.items() if name in x}
+
+    @cached_property
+    def log_px(self) -> Tensor:
+        """The log-likelihood summed over the observed variables, (K, B)."""
+        return summed(list(self.log_lik.values()))
+
+    @cached_property
+    def log_w(self) -> Tensor:
+        """log p(x|z) + log p(z) − log q(z|x), (K, B)."""
+        return self.log_px + self.log_p - self.log_q
+
+    @cached_property
+    def log_measure(self) -> Tensor:
+        """The log of what each particle counts for, (K, 1) or (K, B)."""
+        q = named(self.q)
+        name, z = next(iter(self.named_z.items()))
+        return self.estimator.log_measure(q[name], z)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """E_q[values] over the particles, (K, B) -> (B,)."""
+        return (self.log_measure.exp() * values).sum(0)
+
+
+class Model(nn.Module, ABC):
+    """Anything that can be traced and can generate. `Latent` is the model of independent parts; a model whose q and p
+    share computation (a ladder) is another."""
+
+    @abstractmethod
+    def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
+        """Draw K particles for each datum and score them. Default estimator: `Pathwise`."""
+
+    @abstractmethod
+    def infer(self, batch: Batch) -> Distribution | Mapping[str, Distribution]:
+        """q(z|x,c), batch shape (B,)."""
+
+    @abstractmethod
+    def decode(self, z: Any, c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x|z,c) for each variable."""
+
+    @abstractmethod
+    def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x|z,c) at n draws z ~ p(z|c), batch shape (n,)."""
+
+
+@final
+class Latent(Model):
+    """p(z|c) × q(z|x,c) × p(x|z,c).
+
+    prior, posterior: conditionals over z. likelihood: one conditional, for the variable "x", or a dict by variable.
+    reads: what the posterior is given of a batch; `observed` for an encoder, `rows` for a `Table`.
+
+    >>> import torch
+    >>> from lowerbound.core import Bernoulli, Gaussian, standard_normal
+    >>> encoder = nn.Sequential(nn.Linear(784, 40), nn.Unflatten(-1, (20, 2)))
+    >>> model = Latent(standard_normal(20), Gaussian(encoder), Bernoulli(nn.Linear(20, 784)))
+    >>> model.trace(Batch({"x": torch.zeros(8, 784)}), particles=5).log_w.shape
+    torch.Size([5, 8])
+    """
+
+    def __init__(
+        self,
+        prior: Conditional,
+        posterior: Conditional,
+        likelihood: Conditional | Mapping[str, Conditional],
+        reads: Callable[[Batch], tuple[Any, ...]] = observed,
+    ) -> None:
+        super().__init__()
+        self.prior, self.posterior, self.reads = prior, posterior, reads
+        self.likelihood = nn.ModuleDict(dict(likelihood) if isinstance(likelihood, Mapping) else {"x": likelihood})
+
+    def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
+        estimator = estimator or Pathwise()
+        q, p = self.infer(batch), self.prior(batch.c)
+        z = estimator.draw(q, particles)
+        return Trace(z, q, p, self.decode(z, batch.c), batch, estimator)
+
+    def infer(self, batch: Batch) -> Distribution:
+        """q(z|x,c), batch shape (B,)."""
+        q: Distribution = self.posterior(*self.reads(batch))
+        return q
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x|z,c) for each variable; z (..., *event)."""
+        return {name: part(z, c) for name, part in self.likelihood.items()}
+
+    def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x|z,c) at n draws z ~ p(z|c); with a condition, c has n rows."""
+        p = self.prior(c)
+        return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c)
+
+    def translate(self, batch: Batch, to: str, particles: int = 1) -> Distribution:
+        """p(x_to | z) at draws z ~ q(z | what the batch shows), batch shape (K, B)."""
+        z = self.infer(batch).sample((particles,))
+        d: Distribution = self.likelihood[to](z, batch.c)
+        return d
+
+
+def named(value: Any) -> Mapping[str, Any]:
+    """A mapping as it is; anything else as {"z": value}."""
+    return value if isinstance(value, Mapping) else {"z": value}

@@ -1,0 +1,165 @@
+"""Objectives: from a trace to named per-datum terms in nats, to be minimised. They compose with + and a weight *.
+
+>>> from lowerbound.core import WarmUp
+>>> objective = Distortion() + WarmUp(1000) * Rate()
+>>> objective = ELBO() + 0.1 * Rate()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.core.bounds import Bound, LogMeanExp, Mean
+from lowerbound.core.divergences import known_kl
+from lowerbound.core.estimators import summed
+from lowerbound.core.latent import Trace
+from lowerbound.core.schedules import Constant, Schedule
+
+
+class Objective(nn.Module, ABC):
+    """Trace -> {name: (B,) nats}, minimised. A module, so one that keeps state saves and moves like any other."""
+
+    @abstractmethod
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        """The terms of each datum; `step` drives schedules, and without it they stand at their final value."""
+
+    def __add__(self, other: Objective) -> Objective:
+        return Sum(self, other)
+
+    def __mul__(self, weight: float | Schedule) -> Objective:
+        return Weighted(weight, self)
+
+    def __rmul__(self, weight: float | Schedule) -> Objective:
+        return Weighted(weight, self)
+
+
+@final
+class Sum(Objective):
+    """Both objectives' terms; terms of one name are added."""
+
+    def __init__(self, left: Objective, right: Objective) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        left, right = self.left(trace, step), self.right(trace, step)
+        both = {name: left[name] + right[name] for name in left.keys() & right.keys()}
+        return {**left, **right, **both}
+
+
+@final
+class Weighted(Objective):
+    """An objective times a constant or a schedule. Its terms are renamed, so no weighted number poses as nats."""
+
+    def __init__(self, weight: float | Schedule, objective: Objective) -> None:
+        super().__init__()
+        self.weight = weight if isinstance(weight, Schedule) else Constant(weight)
+        self.objective = objective
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        weight = self.weight(step)
+        return {f"weighted_{name}": weight * term for name, term in self.objective(trace, step).items()}
+
+
+@final
+class ELBO(Objective):
+    """The evidence lower bound by Monte Carlo: −E_q[log p(x|z) + log p(z) − log q(z|x)]."""
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        return {"negative_elbo": -surrogate(trace, trace.log_w, Mean())}
+
+
+@final
+class IWAE(Objective):
+    """The importance-weighted bound: −E log (1/K) Σ_k w_k ≥ −log p(x), tighter as K grows.
+
+    Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
+    """
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        return {"negative_iwae": -surrogate(trace, trace.log_w, LogMeanExp())}
+
+
+@final
+class Distortion(Objective):
+    """−E_q[log p(x|z)]: what the code fails to say of x."""
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        return {"distortion": -surrogate(trace, trace.log_px, Mean())}
+
+
+@final
+class Rate(Objective):
+    """KL(q(z|x) ‖ p(z)), in closed form where there is one and by Monte Carlo where not.
+
+    free_bits: a dimension whose mean KL over the batch is below this many nats costs exactly that and gets no
+    gradient, so it is not pressed to zero. Diederik P. Kingma et al., "Improving variational inference with inverse
+    autoregressive flow", 2016.
+    """
+
+    def __init__(self, free_bits: float = 0.0) -> None:
+        super().__init__()
+        if free_bits < 0:
+            raise ValueError(f"free bits are a number of nats, zero or more, not {free_bits}")
+        self.free_bits = free_bits
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        known = [known_kl(q, p) for q, p in trace.pairs.values()]
+        exact = [kl for kl in known if kl is not None]
+        if len(exact) == len(known):
+            return {"rate": summed([self.charge(kl) for kl in exact])}
+        if self.free_bits:
+            raise ValueError("free bits need a posterior and a prior whose KL is known per dimension")
+        return {"rate": surrogate(trace, trace.log_q - trace.log_p, Mean())}
+
+    def charge(self, kl: Tensor) -> Tensor:
+        """The price of each datum's KL (B, D), summed over dimensions."""
+        return (with_free_bits(kl, self.free_bits) if self.free_bits else kl).sum(-1)
+
+
+def with_free_bits(kl: Tensor, free_bits: float) -> Tensor:
+    """kl (B, D), with each dimension whose mean over the batch is below `free_bits` replaced by that constant."""
+    return torch.where(kl.mean(0) < free_bits, free_bits, kl)
+
+
+@final
+class AnalyticELBO(Objective):
+    """The evidence lower bound with its KL in closed form: distortion + rate. Less noise than `ELBO`, the same mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = Distortion() + Rate()
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.parts(trace, step)
+        return terms
+
+
+@final
+class BetaELBO(Objective):
+    """distortion + β·rate. β is a number or a schedule: `WarmUp` against early collapse, `Cyclical` to revisit it.
+
+    Irina Higgins et al., "beta-VAE: learning basic visual concepts with a constrained variational framework", 2017.
+    """
+
+    def __init__(self, beta: float | Schedule = 1.0, free_bits: float = 0.0) -> None:
+        super().__init__()
+        self.parts = Distortion() + beta * Rate(free_bits)
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.parts(trace, step)
+        return terms
+
+
+def surrogate(trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+    """The bound of these values, with the gradient of the trace's estimator."""
+    return trace.estimator.surrogate(trace, values, bound)
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The scalar to minimise: each term's mean over the batch, summed."""
+    return summed([term.mean() for term in terms.values()])
