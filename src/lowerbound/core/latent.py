@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, final
+from typing import Any, Generic, TypeVar, final
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -15,6 +14,24 @@ from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.distributions import observed_log_prob
 from lowerbound.core.estimators import Estimator, Pathwise, summed
+
+T = TypeVar("T")
+
+
+@final
+class once(Generic[T]):  # noqa: N801 - a decorator
+    """A property computed once, when first asked for; without the lock of `cached_property`, which torch.compile refuses."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+        self.name = compute.__name__
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        if instance is None:
+            return self  # type: ignore[return-value]  # read off the class, as documentation tools do
+        value: T = self.compute(instance)
+        instance.__dict__[self.name] = value
+        return value
 
 
 @final
@@ -44,35 +61,35 @@ class Trace:
         p = named(self.p)
         return {name: (q, p[name]) for name, q in named(self.q).items()}
 
-    @cached_property
+    @once
     def log_q(self) -> Tensor:
         """log q(z|x,c), (K, B)."""
         q = named(self.q)
         return summed([self.estimator.log_q(q[name], z) for name, z in self.named_z.items()])
 
-    @cached_property
+    @once
     def log_p(self) -> Tensor:
         """log p(z|c), (K, B)."""
         p = named(self.p)
         return summed([p[name].log_prob(z) for name, z in self.named_z.items()])
 
-    @cached_property
+    @once
     def log_lik(self) -> dict[str, Tensor]:
         """log p(x|z,c) of what was observed of each variable, name -> (K, B)."""
         x, mask_of = self.batch.x, self.batch.mask_of
         return {name: observed_log_prob(d, x[name], mask_of(name)) for name, d in self.px.items() if name in x}
 
-    @cached_property
+    @once
     def log_px(self) -> Tensor:
         """The log-likelihood summed over the observed variables, (K, B)."""
         return summed(list(self.log_lik.values()))
 
-    @cached_property
+    @once
     def log_w(self) -> Tensor:
         """log p(x|z) + log p(z) − log q(z|x), (K, B)."""
         return self.log_px + self.log_p - self.log_q
 
-    @cached_property
+    @once
     def log_measure(self) -> Tensor:
         """The log of what each particle counts for, (K, 1) or (K, B)."""
         q = named(self.q)
