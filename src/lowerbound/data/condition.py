@@ -1,0 +1,70 @@
+"""Labels and vectors to condition on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowerbound.data.checks import MOST_CATEGORIES, checked_array
+from lowerbound.data.raw import Raw, shown
+from lowerbound.data.spec import Variable
+from lowerbound.data.survey import survey
+from lowerbound.errors import InputError
+
+
+def condition_of(raw: Raw) -> tuple[Variable | None, np.ndarray | None]:
+    """The condition of a data set and its stored values: codes (N,) of labels, or vectors (N, d) of floats.
+
+    Whole numbers and text are labels; floats, and arrays of two dimensions, are vectors.
+
+    >>> raw = Raw("toy", "toy", {}, labels=np.array(["cat", "ant", "cat"]))
+    >>> variable, codes = condition_of(raw)
+    >>> variable.labels, codes
+    (('ant', 'cat'), array([1, 0, 1]))
+    """
+    if raw.labels is None:
+        return None, None
+    labels = np.asarray(raw.labels)
+    if labels.ndim == 1 and labels.dtype.kind in "biuUSO":
+        return _categories(raw, labels)
+    return _vectors(raw, checked_array(raw.place, "labels", labels))
+
+
+def _categories(raw: Raw, labels: np.ndarray) -> tuple[Variable, np.ndarray]:
+    if labels.dtype.kind in "SO":
+        labels = np.array([_text(raw, row, label) for row, label in enumerate(labels)])
+    names, codes = np.unique(labels, return_inverse=True)
+    if len(names) > MOST_CATEGORIES:
+        raise InputError(
+            f"{raw.place}: the labels have {len(names):,} different values, too many to condition on; "
+            f"give {MOST_CATEGORIES:,} or fewer, or vectors of floats"
+        )
+    given = raw.label_names or tuple(_label(raw, name) for name in names.tolist())
+    top = len(given) - 1
+    return Variable("condition", "category", (), 0, top, top + 1, labels=given), codes.astype(np.int64)
+
+
+def _vectors(raw: Raw, vectors: np.ndarray) -> tuple[Variable, np.ndarray]:
+    found = survey(vectors)
+    if found.bad:
+        raise InputError(
+            f"{raw.place}, row {found.bad[0]} (from 0): the condition is NaN or infinite; give finite numbers"
+        )
+    variable = Variable("condition", "real", vectors.shape[1:], found.low, found.high)
+    return variable, vectors.astype(np.float32)
+
+
+def _text(raw: Raw, row: int, label: object) -> str:
+    if isinstance(label, bytes):
+        label = label.decode("utf-8", "replace")
+    if not isinstance(label, str):
+        raise InputError(
+            f"{raw.place}, row {row} (from 0): label {shown(label)!r} is no text; label every row, all in one way"
+        )
+    return label
+
+
+def _label(raw: Raw, name: object) -> str:
+    words = str(name)
+    if not words.isprintable() or len(words) > 200:
+        raise InputError(f"{raw.place}: label '{shown(words)}' has control characters or over 200 letters; rename it")
+    return words

@@ -1,0 +1,126 @@
+"""A checked data set with its description and its splits, and `load_data`, which makes one from anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.data.arrays import as_array, read_arrays, read_map_style
+from lowerbound.data.checks import checked_count, checked_values, refuse_constant
+from lowerbound.data.condition import condition_of
+from lowerbound.data.describe import describe, kept
+from lowerbound.data.files import read_path
+from lowerbound.data.fingerprint import fingerprint
+from lowerbound.data.raw import Raw, shown
+from lowerbound.data.rows import Rows
+from lowerbound.data.sources import SOURCES
+from lowerbound.data.spec import SPLITS, DataSpec, Kind, Variable
+from lowerbound.data.splits import draw_splits
+from lowerbound.errors import InputError
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Checked arrays, one row a datum, in the type in which they came (or files mapped into memory).
+
+    `splits` holds the row numbers of `train`, `validation` and `test`. `condition` holds what `spec.condition`
+    describes: codes, or vectors.
+
+    Example:
+        >>> digits = load_data("digits")
+        >>> digits.arrays["x"].shape, digits.arrays["x"].dtype.name, digits.spec.likelihood
+        ((1797, 8, 8), 'uint8', 'bernoulli')
+    """
+
+    spec: DataSpec
+    arrays: Mapping[str, np.ndarray]
+    condition: np.ndarray | None
+    splits: Mapping[str, np.ndarray]
+
+    def split(self, name: str) -> Rows:
+        """The rows of `train`, `validation` or `test`."""
+        if name not in self.splits:
+            raise InputError(f"there is no split {name!r}; choose one of: {', '.join(SPLITS)}")
+        return Rows(self.spec, self.arrays, self.condition, self.splits[name])
+
+    def unconditional(self) -> Dataset:
+        """The same rows without the condition, for a model that takes none."""
+        return replace(self, spec=replace(self.spec, condition=None), condition=None)
+
+
+def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: Any = None) -> Dataset:
+    """Load, check and describe data.
+
+    Args:
+        source: the name of a source (`digits`, `mnist`, `fashion-mnist`, `cifar10`); a path to a `.npy`, `.npz`, `.csv`
+            or `.parquet` file or to a folder of pictures; an array or tensor, one row a datum; a mapping of names to
+            arrays (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
+        seed: fixes, with the number of rows, which row is in which split.
+        kind: what the values are, where the guess from type and range is wrong.
+        labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels
+            (whole numbers or text) or (N, d) vectors. A folder of pictures takes the names of its subfolders.
+
+    Raises:
+        InputError: one sentence that names file, row and column, and the remedy.
+
+    Example:
+        >>> data = load_data(np.random.default_rng(0).normal(size=(100, 3)))
+        >>> data.spec.variables[0].kind, dict(data.spec.splits)
+        ('real', {'train': 80, 'validation': 10, 'test': 10})
+    """
+    return assemble(read(source, labels), seed, kind)
+
+
+def read(source: Any, labels: Any = None) -> Raw:
+    """Decode a source of any form (see `load_data`) without describing it."""
+    label = labels if isinstance(labels, str) else None
+    raw = _read(source, label)
+    if label is not None and raw.labels is None:
+        raise InputError(f"{raw.place} has no column {shown(label)!r}; give the labels as an array")
+    return raw if labels is None or label else replace(raw, labels=as_array(labels, "labels"))
+
+
+def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:
+    """Check, describe, split and fingerprint decoded data."""
+    splits = draw_splits(checked_count(raw), seed, raw.test)
+    arrays, variables = {}, []
+    for name in raw.arrays:
+        arrays[name], variable = _variable(raw, name, kind, splits["train"])
+        variables.append(variable)
+    about, condition = condition_of(raw)
+    stored = arrays if condition is None else {**arrays, "(condition)": condition}
+    counts = {name: len(rows) for name, rows in splits.items()}
+    count, name = sum(counts.values()), shown(raw.name)
+    spec = DataSpec(name, tuple(variables), about, count, fingerprint(stored), counts, seed)
+    return Dataset(spec, arrays, condition, splits)
+
+
+def _read(source: Any, label: str | None) -> Raw:
+    if isinstance(source, str) and source in SOURCES:
+        return SOURCES[source]()
+    if isinstance(source, str | Path):
+        return read_path(Path(source), label)
+    if isinstance(source, Mapping):
+        return read_arrays(source, label)
+    if isinstance(source, np.ndarray | Tensor | list | tuple):
+        return read_arrays({"x": source}, place="the array")
+    if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
+        return read_map_style(source)
+    raise InputError(
+        f"data of type {type(source).__name__} cannot be read; give a path, an array, a mapping of arrays, or a "
+        f"Dataset with __len__ and __getitem__"
+    )
+
+
+def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray) -> tuple[np.ndarray, Variable]:
+    kind, found = checked_values(raw, name, kind)
+    refuse_constant(raw, name, kind, train)
+    values = kept(raw.arrays[name], kind, found)
+    variable = describe(name, kind, values, train, found, raw.levels, raw.columns, raw.near_binary)
+    return values, variable

@@ -1,0 +1,99 @@
+"""From a checked array to its `Variable` and to the type in which it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.likelihoods import default_likelihood
+from lowerbound.data.spec import Kind, Variable
+from lowerbound.data.survey import Survey, chunks
+
+_KEPT: dict[Kind, tuple[str, ...]] = {
+    "binary": ("uint8",),
+    "byte": ("uint8",),
+    "unit": ("float32", "float64"),
+    "real": ("float32", "float64"),
+    "count": ("int32", "uint8", "int16", "int64"),
+    "category": ("int64", "uint8", "int16", "int32"),
+}
+"""Kind -> the types in which torch can keep it, first the one that others become."""
+
+
+def kept(values: np.ndarray, kind: Kind, found: Survey) -> np.ndarray:
+    """The same values in a type that torch can keep; no copy is made where they already are.
+
+    >>> kept(np.array([[True, False]]), "binary", Survey(0, 1, True)).dtype.name
+    'uint8'
+    """
+    if values.dtype.name in _KEPT[kind] and values.dtype.isnative:
+        return values
+    if values.dtype.kind == "f" and kind in {"unit", "real"}:
+        return values.astype("float64" if values.dtype.itemsize > 4 else "float32")
+    if kind in {"count", "real"} and found.high > np.iinfo(np.int32).max:
+        return values.astype("float64" if kind == "real" else "int64")
+    return values.astype("float64" if kind == "real" else _KEPT[kind][0])
+
+
+def describe(
+    name: str,
+    kind: Kind,
+    values: np.ndarray,
+    train: np.ndarray,
+    found: Survey,
+    levels: int,
+    columns: tuple[str, ...] | None = None,
+    near_binary: bool = False,
+) -> Variable:
+    """The `Variable` of an array; ranges and statistics are of its training rows `train`."""
+    shape = values.shape[1:]
+    facts: dict[str, Any] = {"columns": columns, **_range(kind, values, train, found, levels)}
+    likelihood, why = default_likelihood(Variable(name, kind, shape, **facts), near_binary)
+    return Variable(name, kind, shape, likelihood=likelihood, why=why, **facts)
+
+
+def _range(kind: Kind, values: np.ndarray, train: np.ndarray, found: Survey, levels: int) -> dict[str, Any]:
+    if kind in {"binary", "unit"}:
+        return {"low": 0, "high": 1, "levels": 2 if kind == "binary" else None}
+    if kind == "byte":
+        return {"low": 0, "high": levels - 1, "levels": levels}
+    if kind == "category":
+        return {"low": 0, "high": int(found.high), "levels": int(found.high) + 1}
+    low, high, mean, std = moments(values, train)
+    if kind == "count":
+        return {"low": low, "high": high}
+    return {"low": low, "high": high, "mean": mean, "std": std}
+
+
+def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:
+    """Least, greatest, mean and standard deviation of the given rows, read a chunk at a time.
+
+    The mean and the deviation are a column's for data of one dimension, else one number over all.
+
+    >>> moments(np.array([[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]), np.array([0, 1]))
+    (0.0, 3.0, (2.0, 0.0), (1.0, 0.0))
+    """
+    axis = 0 if values.ndim == 2 else None
+    parts = [rows[part] for part in chunks(values) if part.start < len(rows)]
+    low = min(float(values[part].min()) for part in parts)
+    high = max(float(values[part].max()) for part in parts)
+    mean = _average(lambda part: part, values, parts, axis)
+    variance = _average(lambda part: (part - mean) ** 2, values, parts, axis)
+    return low, high, _tuple(mean), _tuple(np.sqrt(variance))
+
+
+def _average(
+    of: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    parts: list[np.ndarray],
+    axis: int | None,
+) -> np.ndarray:
+    """Mean of a function of the values; each part of the rows weighs as many rows as it has."""
+    total = sum(of(values[part].astype(np.float64)).mean(axis=axis) * len(part) for part in parts)
+    return np.asarray(total / sum(map(len, parts)))
+
+
+def _tuple(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.atleast_1d(values).tolist())

@@ -1,0 +1,53 @@
+"""Decoded but undescribed data: what files and sources hand to `load_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Arrays as decoded, one row a datum, and what their origin knows of them.
+
+    `place` names the origin in refusals. `columns` names the columns of a table. The last `test` rows are an official
+    test split; 0 where there is none. `levels`, `near_binary` and `label_names` are what a named source declares.
+    """
+
+    name: str
+    place: str
+    arrays: Mapping[str, np.ndarray]
+    labels: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
+    label_names: tuple[str, ...] | None = None
+    levels: int = 256
+    near_binary: bool = False
+    test: int = 0
+
+    def at(self, name: str, index: tuple[int, ...]) -> str:
+        """Where one value is, in words: file, array, row and column."""
+        row, *rest = index
+        array = f", array {name!r}" if len(self.arrays) > 1 else ""
+        return f"{self.place}{array}, row {row} (from 0){self._column(rest)}"
+
+    def _column(self, rest: list[int]) -> str:
+        if len(rest) > 1:
+            return f", position {tuple(rest)}"
+        if not rest:
+            return ""
+        return f", column {self.columns[rest[0]]!r}" if self.columns else f", column {rest[0]}"
+
+
+def shown(text: object) -> str:
+    """Text from outside, safe to print: cut at 80 characters, control characters escaped.
+
+    >>> shown("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    words = str(text)
+    safe = words if words.isprintable() else ascii(words)[1:-1]
+    return safe if len(safe) <= 80 else f"{safe[:77]}..."

@@ -1,0 +1,225 @@
+"""The rows of a split, given out in batches from where they are: on the device, or streamed to it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.core.batch import Batch
+from lowerbound.data.spec import DataSpec, Variable
+
+RESIDENT_BYTES = 4 << 30
+"""A split of up to this many bytes is copied into memory on a CPU; a greater one is streamed from where it is."""
+
+PREFETCH = 4
+"""Batches that a stream reads ahead."""
+
+
+class Sampler(Protocol):
+    """Gives out batches of a split with the stored values in them (uint8 stays uint8)."""
+
+    count: int
+
+    def batch(self, index: Tensor) -> Batch:
+        """The rows at the positions `index` (B,) of the split; `Batch.index` holds their row numbers in the data."""
+        ...
+
+    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
+        """`batch` of each index in turn, read ahead where that helps."""
+        ...
+
+
+@final
+class Rows:
+    """The rows of one split.
+
+    Example:
+        >>> from lowerbound.data.dataset import load_data
+        >>> rows = load_data("digits").split("train")
+        >>> rows.resident("cpu").batch(torch.arange(3)).x["x"].shape
+        torch.Size([3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        arrays: Mapping[str, np.ndarray],
+        condition: np.ndarray | None,
+        numbers: np.ndarray,
+    ) -> None:
+        self.spec, self.numbers, self.count = spec, numbers, len(numbers)
+        self._arrays, self._condition = arrays, condition
+
+    def array(self, name: str) -> np.ndarray:
+        """The stored values of one variable, (count, *shape)."""
+        self.spec.variable(name)
+        return self._arrays[name][self.numbers]
+
+    @property
+    def condition(self) -> np.ndarray | None:
+        """The stored conditions (codes, or vectors), (count, ...)."""
+        return None if self._condition is None else self._condition[self.numbers]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the split takes in memory."""
+        return self.count * sum(array.nbytes // len(array) for array in self._arrays.values())
+
+    def resident(self, device: torch.device | str = "cpu", budget: int | None = None) -> Sampler:
+        """A sampler whose batches are on `device`.
+
+        The split is copied there once if it takes at most `budget` bytes (by default 4 GiB on a CPU, half of the free
+        memory on a GPU). If it takes more, nothing is copied but the batches asked for.
+        """
+        device = torch.device(device)
+        fits = self.nbytes <= (_budget(device) if budget is None else budget)
+        condition = _Condition(self.spec.condition, self.condition, device)
+        if fits:
+            return _Resident(self._arrays, condition, self.numbers, device)
+        return _Stream(self._arrays, condition, self.numbers, device)
+
+
+@final
+class _Condition:
+    """Codes or vectors on the device, given out as float vectors (one-hot for codes)."""
+
+    def __init__(self, variable: Variable | None, stored: np.ndarray | None, device: torch.device) -> None:
+        self._values = None if stored is None else torch.from_numpy(np.ascontiguousarray(stored)).to(device)
+        coded = variable is not None and variable.kind == "category"
+        self._one_hot = torch.eye(variable.levels or 1, device=device) if variable and coded else None
+
+    def at(self, index: Tensor) -> Tensor | None:
+        if self._values is None:
+            return None
+        rows = self._values.index_select(0, index)
+        if self._one_hot is None:
+            return rows.flatten(1).to(torch.get_default_dtype())
+        return self._one_hot[rows.long()].flatten(1)
+
+
+@final
+class _Resident:
+    """The whole split on the device; a batch is one gather a variable."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        condition: _Condition,
+        numbers: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self.count = len(numbers)
+        self._device = device
+        self._x = {name: torch.from_numpy(array[numbers]).to(device) for name, array in arrays.items()}
+        self._condition = condition
+        self._numbers = torch.from_numpy(numbers).to(device)
+
+    def batch(self, index: Tensor) -> Batch:
+        index = index.to(self._device)
+        x = {name: values.index_select(0, index) for name, values in self._x.items()}
+        return Batch(x, self._condition.at(index), self._numbers.index_select(0, index))
+
+    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
+        return map(self.batch, order)
+
+
+@final
+class _Stream:
+    """Rows read from where they are (a file mapped into memory, say) as batches ask for them."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        condition: _Condition,
+        numbers: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self.count = len(numbers)
+        self._device = device
+        self._arrays, self._condition, self._numbers = arrays, condition, numbers
+
+    def batch(self, index: Tensor) -> Batch:
+        return self._send(self._read(index))
+
+    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
+        return map(self._send, _ahead(map(self._read, order)))
+
+    def _read(self, index: Tensor) -> _Pieces:
+        numbers = self._numbers[index.cpu().numpy()]
+        x = {name: self._pinned(array[numbers]) for name, array in self._arrays.items()}
+        return _Pieces(x, index, self._pinned(numbers))
+
+    def _pinned(self, values: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.asarray(values))
+        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+
+    def _send(self, pieces: _Pieces) -> Batch:
+        x = {name: values.to(self._device, non_blocking=True) for name, values in pieces.x.items()}
+        condition = self._condition.at(pieces.index.to(self._device))
+        return Batch(x, condition, pieces.numbers.to(self._device, non_blocking=True))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """One batch as read, before it goes to the device."""
+
+    x: Mapping[str, Tensor]
+    index: Tensor
+    numbers: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+def _ahead(pieces: Iterator[_Pieces]) -> Iterator[_Pieces]:
+    """The same items, read ahead by one thread, which ends when the consumer stops."""
+    ready: queue.Queue[_Pieces | _Failure | None] = queue.Queue(PREFETCH)
+    stopped = threading.Event()
+
+    def put(item: _Pieces | _Failure | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in pieces:
+                put(item)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(_Failure(error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        yield from _drain(ready)
+    finally:
+        stopped.set()
+
+
+def _drain(ready: queue.Queue[_Pieces | _Failure | None]) -> Iterator[_Pieces]:
+    while (item := ready.get()) is not None:
+        if isinstance(item, _Failure):
+            raise item.error
+        yield item
+
+
+def _budget(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return RESIDENT_BYTES
