@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @final
 class once(Generic[T]):  # noqa: N801 - a decorator
-    """A property computed once, when first asked for; without the lock of `cached_property`, which torch.compile refuses."""
+    """A property computed once, when first asked for: `cached_property` without the lock that torch.compile refuses."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self.compute, self.__doc__ = compute, compute.__doc__

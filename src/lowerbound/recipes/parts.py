@@ -1,0 +1,139 @@
+"""The parts recipes choose by name: likelihoods, bounds and estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import nn
+
+from lowerbound.core import (
+    ELBO,
+    IWAE,
+    STL,
+    AnalyticELBO,
+    Bernoulli,
+    BetaELBO,
+    Categorical,
+    Conditional,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    DReG,
+    Estimator,
+    Gaussian,
+    Homoscedastic,
+    Laplace,
+    NegativeBinomial,
+    Objective,
+    Pathwise,
+    Poisson,
+    Score,
+    WarmUp,
+    squared_error,
+)
+from lowerbound.data.likelihoods import check_likelihood
+from lowerbound.data.spec import Variable
+from lowerbound.errors import InputError
+
+MIXTURE_COMPONENTS = 5
+
+LikelihoodName = Literal[
+    "auto",
+    "bernoulli",
+    "continuous-bernoulli",
+    "gaussian",
+    "gaussian-fixed",
+    "gaussian-learned",
+    "gaussian-per-dim",
+    "mse",
+    "laplace",
+    "categorical",
+    "discretized-logistic",
+    "discretized-logistic-mixture",
+    "poisson",
+    "negative-binomial",
+]
+BoundName = Literal["elbo", "elbo-mc", "iwae"]
+EstimatorName = Literal["pathwise", "stl", "dreg", "score"]
+
+
+@final
+@dataclass(frozen=True)
+class Family:
+    """A likelihood by name: how many numbers it asks of the network for each value, and how to build it."""
+
+    per_value: Callable[[Variable], int]
+    build: Callable[[nn.Module, Variable], Conditional]
+
+
+def likelihood_name(name: str, variable: Variable) -> str:
+    """The name itself, or the data's own choice for "auto"; refused with a sentence if it does not fit the data."""
+    chosen = variable.likelihood if name == "auto" else name
+    check_likelihood(variable, chosen)
+    return chosen
+
+
+def family(name: str) -> Family:
+    """The likelihood family of this name.
+
+    >>> family("gaussian").per_value(None)
+    2
+    """
+    return _FAMILIES[name]
+
+
+def objective(bound: str, beta: float, warm_up: int, free_bits: float) -> Objective:
+    """The objective by name: "elbo" (closed KL; β, warm-up and free bits apply), "elbo-mc" or "iwae"."""
+    plain = beta == 1 and warm_up == 0 and free_bits == 0
+    if bound == "elbo":
+        return AnalyticELBO() if plain else BetaELBO(WarmUp(warm_up, beta) if warm_up else beta, free_bits)
+    if not plain:
+        raise InputError(f"beta, warm_up and free_bits weigh the rate, which the bound {bound} has not; use bound elbo")
+    return ELBO() if bound == "elbo-mc" else IWAE()
+
+
+def estimator(name: str, bound: str, particles: int) -> Estimator:
+    """The gradient estimator by name, refused where it would be biased or has no control variate."""
+    if name == "stl" and bound == "iwae":
+        raise InputError("the estimator stl is biased under the bound iwae; use dreg")
+    if name == "score" and particles < 2:
+        raise InputError("the estimator score needs particles of at least 2 for its control variate")
+    return _ESTIMATORS[name]()
+
+
+_ESTIMATORS: dict[str, Callable[[], Estimator]] = {"pathwise": Pathwise, "stl": STL, "dreg": DReG, "score": Score}
+
+
+def _dims(variable: Variable) -> int:
+    return len(variable.shape)
+
+
+def _levels(variable: Variable) -> int:
+    return variable.levels or 2
+
+
+def _learned(shape: tuple[int, ...]) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))
+
+
+_FAMILIES: dict[str, Family] = {
+    "bernoulli": Family(lambda v: 1, lambda net, v: Bernoulli(net, _dims(v))),
+    "continuous-bernoulli": Family(lambda v: 1, lambda net, v: ContinuousBernoulli(net, _dims(v))),
+    "gaussian": Family(lambda v: 2, lambda net, v: Gaussian(net, _dims(v))),
+    "gaussian-fixed": Family(lambda v: 1, lambda net, v: Homoscedastic(net, torch.zeros(()), _dims(v))),
+    "gaussian-learned": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(()), _dims(v))),
+    "gaussian-per-dim": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(v.shape), _dims(v))),
+    "mse": Family(lambda v: 1, lambda net, v: squared_error(net, _dims(v))),
+    "laplace": Family(lambda v: 2, lambda net, v: Laplace(net, _dims(v))),
+    "categorical": Family(_levels, lambda net, v: Categorical(net, _levels(v), _dims(v))),
+    "discretized-logistic": Family(lambda v: 2, lambda net, v: DiscretizedLogistic(net, _levels(v), _dims(v))),
+    "discretized-logistic-mixture": Family(
+        lambda v: 3 * MIXTURE_COMPONENTS,
+        lambda net, v: DiscretizedLogisticMixture(net, MIXTURE_COMPONENTS, _levels(v), _dims(v)),
+    ),
+    "poisson": Family(lambda v: 1, lambda net, v: Poisson(net, _dims(v))),
+    "negative-binomial": Family(lambda v: 2, lambda net, v: NegativeBinomial(net, _dims(v))),
+}

@@ -1,0 +1,173 @@
+"""Recipes by name. A file in this folder with a function under `@recipe` is all it takes to add one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, final, get_type_hints
+
+import torch
+from torch import nn
+
+from lowerbound import recipes as folder
+from lowerbound.arguments import conformed
+from lowerbound.core import Batch, Estimator, Model, Objective
+from lowerbound.data.spec import DataSpec
+from lowerbound.data.views import View
+from lowerbound.errors import InputError
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a recipe makes: a model, how it sees the data, and how it is fitted.
+
+    views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
+    """
+
+    model: Model
+    views: Mapping[str, View]
+    objective: Objective
+    estimator: Estimator
+    particles: int = 1
+    conditional: bool = False
+
+    def see(self, raw: Batch) -> Batch:
+        """The batch as the model is to see it: values through their views, the condition only if it is used."""
+        x = {name: self.views[name](values) for name, values in raw.x.items()}
+        return Batch(x, raw.c if self.conditional else None, raw.index, raw.mask)
+
+    @property
+    def log_volume(self) -> float:
+        """Nats to add to the model's log p(x) for log p of the data as given."""
+        return sum(view.log_volume for view in self.views.values())
+
+    @property
+    def random_views(self) -> bool:
+        """Whether two looks at the same data differ (dynamic binarisation)."""
+        return any(view.random for view in self.views.values())
+
+    def to(self, device: torch.device | str) -> Setup:
+        """This setup with all its modules moved to the device."""
+        for module in (self.model, self.objective, *self.views.values()):
+            nn.Module.to(module, device)
+        return self
+
+
+@final
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a recipe: its name, type hint, default and what it means."""
+
+    name: str
+    hint: Any
+    default: Any
+    doc: str
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """A named function from a data spec and keyword arguments to a `Setup`."""
+
+    name: str
+    build_with: Callable[..., Setup]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return (inspect.getdoc(self.build_with) or "").partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        """The whole docstring."""
+        return inspect.getdoc(self.build_with) or ""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The arguments by name, in order."""
+        return _parameters(self.build_with)
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """All arguments, defaults filled in; an unknown or ill-typed one is refused with an `InputError`."""
+        for name in arguments:
+            if name not in self.parameters:
+                raise InputError(_unknown(f"recipe {self.name} has no argument", name, list(self.parameters)))
+        given = {p.name: arguments.get(p.name, p.default) for p in self.parameters.values()}
+        return {name: conformed(f"argument {name}", v, self.parameters[name].hint) for name, v in given.items()}
+
+    def build(self, spec: DataSpec, **arguments: Any) -> Setup:
+        """The setup for data of this spec. Weights are drawn from torch's generator; seed it first."""
+        return self.build_with(spec, **self.check(arguments))
+
+
+_registered: dict[str, Recipe] = {}
+
+
+def recipe(name: str) -> Callable[[Callable[..., Setup]], Callable[..., Setup]]:
+    """Register a function (spec, *, typed keyword arguments with defaults) -> Setup under a name.
+
+    Its docstring is the help: a first line, then `Args:` with a line `name: what it means` for each argument.
+    """
+
+    def register(function: Callable[..., Setup]) -> Callable[..., Setup]:
+        _registered[name] = Recipe(name, function)
+        return function
+
+    return register
+
+
+def names() -> list[str]:
+    """The recipes there are.
+
+    >>> "vae" in names()
+    True
+    """
+    return sorted(_all())
+
+
+def get(name: str) -> Recipe:
+    """The recipe of this name.
+
+    >>> get("vea")
+    Traceback (most recent call last):
+    ...
+    lowerbound.errors.InputError: there is no recipe 'vea'; did you mean 'vae'?
+    """
+    if name not in _all():
+        raise InputError(_unknown("there is no recipe", name, names()))
+    return _all()[name]
+
+
+@cache
+def _all() -> dict[str, Recipe]:
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    return _registered
+
+
+@cache
+def _parameters(function: Callable[..., Setup]) -> dict[str, Parameter]:
+    hints, docs = get_type_hints(function, include_extras=True), _argument_docs(inspect.getdoc(function) or "")
+    keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: Parameter(p.name, hints[p.name], p.default, docs[p.name]) for p in keywords}
+
+
+def _argument_docs(doc: str) -> dict[str, str]:
+    """name -> meaning, from the lines under `Args:`; a deeper line continues the one above."""
+    _, _, section = doc.partition("\nArgs:\n")
+    block = re.match(r"(?: .*\n?|\n)*", section)
+    joined = re.sub(r"\n {8,}", " ", block.group() if block else "")
+    return dict(re.findall(r"^ {4}(\w+): (.+)$", joined, re.MULTILINE))
+
+
+def _unknown(complaint: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(known)}"
+    return f"{complaint} {name!r}; {remedy}"
