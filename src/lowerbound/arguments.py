@@ -19,8 +19,8 @@ NonNegative = Annotated[float, (0.0, math.inf)]
 def conformed(what: str, value: object, hint: Any, limits: tuple[float, float] = UNBOUNDED) -> Any:
     """The value as the hint has it: a list becomes a tuple, a whole number a float where one is asked for.
 
-    Hints: int, float, bool, str, None, Literal, tuple[T, ...], unions of them, and `Annotated[number, (low, high)]`. Numbers must lie within `limits`,
-    both ends allowed, and be finite.
+    Hints: int, float, bool, str, None, Literal, tuple[T, ...], unions of them, and `Annotated[number, (low, high)]`.
+    Numbers must lie within `limits`, both ends allowed, and be finite.
 
     Raises:
         InputError: naming `what`, what was wanted and what came.
