@@ -1,0 +1,161 @@
+"""Every figure of a model on a split of the data, in one pass and bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.core import Batch, Distortion, Rate, Trace, log_marginal
+from lowerbound.core.divergences import known_kl
+from lowerbound.core.psis import RELIABLE_K
+from lowerbound.data.rows import Rows
+from lowerbound.data.spec import DataSpec
+from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
+from lowerbound.recipes.registry import Setup
+from lowerbound.training.randomness import derive, isolated, reseed
+
+ROWS_AT_ONCE = 256
+"""Data looked at in one go. A constant, for the draws of a random view are seeded once for each such chunk."""
+
+PARTICLES_FOR_TERMS = 16
+"""Draws of z a datum for rate and distortion; their noise is averaged over the data as well."""
+
+ACTIVE_VARIANCE = 0.01
+"""A latent dimension whose posterior mean varies less than this over the data carries nothing."""
+
+Watch = Callable[[int, int], None]
+"""Told how many rows of how many are done."""
+
+
+def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Watch | None = None) -> dict[str, Any]:
+    """What the model makes of these rows, as plain JSON values; nats per datum of the data as given.
+
+    log_p: log p(x) by importance sampling with `particles` draws a datum, in expectation a lower bound that rises with
+    them; "monte_carlo" is its error for these very rows, "stderr" for new ones (see `statistics.estimate`). elbo =
+    −rate − distortion; rate = KL(q(z|x) ‖ p(z)), distortion = −E_q log p(x|z). ess and khat: effective sample size and
+    Pareto k̂ of the importance weights, over the data. kl_per_dimension: null where it has no closed form.
+    active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
+    reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
+    bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
+
+    A random view (dynamic binarisation) is drawn once, by the seed alone: the same data for every model and number of
+    particles. None stands for what is not finite.
+    """
+    tally = _Tally(setup, rows.spec)
+    device = next(setup.model.parameters()).device
+    with isolated(device), torch.no_grad():
+        for number, raw in enumerate(_chunks(rows, device)):
+            reseed(device, derive(seed, "view", number))
+            seen = setup.see(raw)
+            reseed(device, derive(seed, "particles", number))
+            tally.add(raw, seen, particles)
+            if watch:
+                watch(tally.count, rows.count)
+    return {"count": rows.count, "particles": particles, "units": "nats", **tally.figures()}
+
+
+def _chunks(rows: Rows, device: torch.device) -> Iterator[Batch]:
+    return rows.resident(device).batches(torch.arange(rows.count).split(ROWS_AT_ONCE))
+
+
+@final
+class _Tally:
+    """Per-datum figures in the making."""
+
+    def __init__(self, setup: Setup, spec: DataSpec) -> None:
+        self.setup, self.spec = setup, spec
+        self.count = 0
+        self.columns: dict[str, list[Tensor]] = defaultdict(list)
+        self.codes, self.kl = Moments(), Moments()
+        self.massive = not setup.random_views
+
+    def add(self, raw: Batch, seen: Batch, particles: int) -> None:
+        """Take in a chunk: as stored, and as the model sees it."""
+        trace = self.setup.model.trace(seen, min(particles, PARTICLES_FOR_TERMS), self.setup.estimator)
+        self.massive &= all(_is_discrete(d) for d in trace.px.values())
+        self._note(terms(trace))
+        self._note(log_marginal(self.setup.model, seen, particles)._asdict())
+        self._note_codes(trace, raw, seen)
+        self.count += raw.size
+
+    def _note(self, columns: dict[str, Tensor]) -> None:
+        for name, values in columns.items():
+            self.columns[name].append(values)
+
+    def _note_codes(self, trace: Trace, raw: Batch, seen: Batch) -> None:
+        means = {name: q.mean for name, (q, _) in trace.pairs.items()}
+        self.codes.add(torch.cat([mean.flatten(1) for mean in means.values()], 1))
+        if (kl := kl_columns(trace)) is not None:
+            self.kl.add(kl)
+        z = means if isinstance(trace.z, Mapping) else means["z"]
+        error = squared_error(self.setup, self.spec, raw, self.setup.model.decode(z, seen.c))
+        if error is not None:
+            self._note({"error": error})
+
+    def figures(self) -> dict[str, Any]:
+        """The summary, as JSON values."""
+        found = {name: torch.cat(parts) for name, parts in self.columns.items()}
+        volume = self.setup.log_volume
+        log_p = {**estimate(found["log_p"] + volume), "monte_carlo": monte_carlo_error(found["stderr"])}
+        return {
+            "log_p": log_p,
+            "elbo": estimate(volume - found["rate"] - found["distortion"]),
+            "rate": estimate(found["rate"]),
+            "distortion": estimate(found["distortion"] - volume),
+            "ess": {"median": _quantile(found["ess"], 0.5), "min": _quantile(found["ess"], 0.0)},
+            "khat": khat_figures(found["khat"]),
+            "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
+            "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),
+            "latent": self.codes.mean.numel(),
+            "reconstruction_mse": estimate(found["error"]) if "error" in found else None,
+            "bits_per_dim": bits_per_dim(log_p, self.spec) if self.massive else None,
+        }
+
+
+def terms(trace: Trace) -> dict[str, Tensor]:
+    """The rate and the distortion of each datum, (B,) nats; minus their sum is the evidence lower bound."""
+    return {**Rate()(trace), **Distortion()(trace)}
+
+
+def kl_columns(trace: Trace) -> Tensor | None:
+    """KL(q‖p) of each datum and latent dimension (B, D), or None where one of them has no closed form."""
+    known = [known_kl(q, p) for q, p in trace.pairs.values()]
+    return None if any(kl is None for kl in known) else torch.cat([kl for kl in known if kl is not None], 1)
+
+
+def squared_error(setup: Setup, spec: DataSpec, raw: Batch, px: dict[str, Distribution]) -> Tensor | None:
+    """((x̂ − x) / (high − low))² with x̂ = E[x|z], a mean over each datum's ordered values, (B,); None without any."""
+    errors = [
+        ((setup.views[v.name].inverse(px[v.name].mean) - raw.x[v.name]) / (v.high - v.low)).square().flatten(1)
+        for v in spec.variables
+        if v.kind != "category" and v.high > v.low
+    ]
+    return torch.cat(errors, 1).mean(1) if errors else None
+
+
+def khat_figures(khat: Tensor) -> dict[str, float | None]:
+    """Median and greatest Pareto k̂ over the data, and the share of data whose log p is not to be believed."""
+    share = (khat > RELIABLE_K).double().mean().item()
+    return {"median": _quantile(khat, 0.5), "max": _quantile(khat, 1.0), "share_above_0.7": share}
+
+
+def bits_per_dim(log_p: dict[str, float | None], spec: DataSpec) -> dict[str, float | None]:
+    """−log_p / (size · log 2): what a lossless code would need for each stored value."""
+    scale = math.log(2) * sum(variable.size for variable in spec.variables)
+    value, stderr = log_p["value"], log_p["stderr"]
+    return {"value": None if value is None else -value / scale, "stderr": None if stderr is None else stderr / scale}
+
+
+def _is_discrete(d: Distribution) -> bool:
+    support = d.support
+    return bool(support.is_discrete) if support is not None else False
+
+
+def _quantile(values: Tensor, q: float) -> float | None:
+    return finite(values.double().sort().values[round(q * (len(values) - 1))].item())
