@@ -1,0 +1,47 @@
+"""The best weights so far, by the bound on the validation split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, final
+
+from torch import Tensor, nn
+
+
+@final
+class Best:
+    """Keeps a copy of the weights whenever the bound has risen, and counts the epochs since.
+
+    Example:
+        >>> best = Best()
+        >>> best.offer(-90.0, 1, nn.Linear(1, 1)), best.offer(-91.0, 2, nn.Linear(1, 1)), best.stale
+        (True, False, 1)
+    """
+
+    def __init__(self) -> None:
+        self.bound = -math.inf
+        self.last: float | None = None
+        self.epoch = 0
+        self.stale = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, bound: float, epoch: int, module: nn.Module) -> bool:
+        """Keep the module's weights if this bound is the best; a bound that is not a number is not."""
+        better, self.last = bound > self.bound, bound
+        self.stale = 0 if better else self.stale + 1
+        if better:
+            self.bound, self.epoch = bound, epoch
+            self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        return better
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the weights, as JSON."""
+        bound = self.bound if math.isfinite(self.bound) else None
+        return {"bound": bound, "epoch": self.epoch, "stale": self.stale}
+
+    def load(self, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Go on from what `facts` returned."""
+        self.bound = -math.inf if facts["bound"] is None else facts["bound"]
+        self.epoch, self.stale = facts["epoch"], facts["stale"]
+        self.weights = dict(weights)

@@ -1,0 +1,30 @@
+"""The number that training lowers, as one module: what torch.compile builds and what processes share."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor, nn
+
+from lowerbound.core import Batch
+from lowerbound.recipes.registry import Setup
+from lowerbound.run import modules_of
+
+
+@final
+class Loss(nn.Module):
+    """A setup's views, model and objective in a row.
+
+    stored values -> values the likelihood speaks of -> trace -> terms of the objective, in nats per datum
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        self.setup = setup
+        self.parts = modules_of(setup)
+
+    def forward(self, batch: Batch, step: Tensor) -> dict[str, Tensor]:
+        """Return the mean over the batch of each term, in nats."""
+        setup = self.setup
+        trace = setup.model.trace(setup.see(batch), setup.particles, setup.estimator)
+        return {name: term.mean() for name, term in setup.objective(trace, step).items()}
