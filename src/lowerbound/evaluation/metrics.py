@@ -16,12 +16,10 @@ from lowerbound.core.divergences import known_kl
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
+from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, expected
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.recipes.registry import Setup
 from lowerbound.training.randomness import derive, isolated, reseed
-
-ROWS_AT_ONCE = 256
-"""Data looked at in one go. A constant, for the draws of a random view are seeded once for each such chunk."""
 
 PARTICLES_FOR_TERMS = 16
 """Draws of z a datum for rate and distortion; their noise is averaged over the data as well."""
@@ -132,7 +130,7 @@ def kl_columns(trace: Trace) -> Tensor | None:
 def squared_error(setup: Setup, spec: DataSpec, raw: Batch, px: dict[str, Distribution]) -> Tensor | None:
     """((x̂ − x) / (high − low))² with x̂ = E[x|z], a mean over each datum's ordered values, (B,); None without any."""
     errors = [
-        ((setup.views[v.name].inverse(px[v.name].mean) - raw.x[v.name]) / (v.high - v.low)).square().flatten(1)
+        ((setup.views[v.name].inverse(expected(px[v.name])) - raw.x[v.name]) / (v.high - v.low)).square().flatten(1)
         for v in spec.variables
         if v.kind != "category" and v.high > v.low
     ]

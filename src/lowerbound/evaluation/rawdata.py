@@ -1,0 +1,124 @@
+"""Arrays of the user's on their way into a model, and a model's distributions on their way out to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent
+
+from lowerbound.core import Batch
+from lowerbound.data.arrays import as_array
+from lowerbound.data.checks import checked_array, checked_values
+from lowerbound.data.describe import kept
+from lowerbound.data.raw import Raw
+from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.views import Binarise, View
+from lowerbound.errors import InputError
+from lowerbound.recipes.registry import Setup
+
+Array = np.ndarray
+
+ROWS_AT_ONCE = 256
+"""Data looked at in one go. A constant, because draws are seeded once for each such chunk."""
+
+
+def batches(spec: DataSpec, x: object) -> Iterator[Batch]:
+    """The rows, checked against the description of the training data, as batches of stored values.
+
+    x: an array with a row a datum; where the model has several variables, an array for each by name.
+
+    Raises:
+        InputError: a variable is missing, of another shape, not of the variable's kind, or rows do not match.
+    """
+    stored = {name: torch.from_numpy(array) for name, array in checked(spec, x).items()}
+    count = len(next(iter(stored.values())))
+    parts = (slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE))
+    return (Batch({name: values[part] for name, values in stored.items()}) for part in parts)
+
+
+def checked(spec: DataSpec, x: object) -> dict[str, Array]:
+    """The arrays by variable, in the type in which such data are stored; see `batches`."""
+    named = x if isinstance(x, Mapping) else {spec.variables[0].name: x}
+    missing = [variable.name for variable in spec.variables if variable.name not in named]
+    if missing:
+        raise InputError(f"the model needs the variable {missing[0]!r}; give a mapping of names to arrays")
+    stored = {v.name: checked_variable(v, named[v.name]) for v in spec.variables}
+    if len({len(array) for array in stored.values()}) > 1:
+        raise InputError("the variables differ in their number of rows; give each the same")
+    return stored
+
+
+def checked_variable(variable: Variable, values: object) -> Array:
+    """One variable's rows, in the type in which they are stored.
+
+    >>> checked_variable(Variable("x", "byte", (2,), 0, 16, levels=17), [[0.0, 16.0]])
+    array([[ 0, 16]], dtype=uint8)
+    """
+    place = "the array"
+    array = checked_array(place, variable.name, as_array(values, place))
+    if array.shape[1:] != variable.shape:
+        raise InputError(
+            f"{place} {variable.name!r} has rows of shape {array.shape[1:]}, but the model was made for rows of shape "
+            f"{variable.shape}; one datum alone needs a first dimension of 1"
+        )
+    raw = Raw(place, place, {variable.name: array}, columns=variable.columns, levels=variable.levels or 256)
+    return kept(array, *checked_values(raw, variable.name, variable.kind))
+
+
+def steady(setup: Setup, raw: Batch) -> Batch:
+    """What the model sees, with the mean of a random view in place of a draw, so that it is the same each time."""
+    return Batch({name: _steady(setup.views[name], values) for name, values in raw.x.items()})
+
+
+def _steady(view: View, raw: Tensor) -> Tensor:
+    if isinstance(view, Binarise):
+        return raw.to(torch.get_default_dtype()) / (view.levels - 1)
+    seen: Tensor = view(raw)
+    return seen
+
+
+def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
+    """E[x|z] of each variable on the scale of the data, as float32; of a category the most probable code."""
+    return {v.name: to_array(setup.views[v.name].inverse(typical(px[v.name], v))) for v in spec.variables}
+
+
+def draws(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
+    """A draw of each variable on the scale and in the type of the data."""
+    return {v.name: _stored(setup.views[v.name].inverse(px[v.name].sample()), v) for v in spec.variables}
+
+
+def typical(d: Distribution, variable: Variable) -> Tensor:
+    """The most probable code where codes have no order, else the mean."""
+    return d.mode if variable.kind == "category" else expected(d)
+
+
+def expected(d: Distribution) -> Tensor:
+    """E[x], also for symbols 0 … n−1, whose mean torch leaves undefined.
+
+    >>> expected(Categorical(torch.tensor([[0.5, 0.0, 0.5]])))
+    tensor([1.])
+    """
+    if isinstance(d, Independent):
+        return expected(d.base_dist)
+    if isinstance(d, Categorical):
+        return (d.probs * torch.arange(d.probs.shape[-1], device=d.probs.device)).sum(-1)
+    return d.mean
+
+
+def to_array(values: Tensor) -> Array:
+    """A tensor on any device as a float32 array."""
+    return values.float().cpu().numpy()
+
+
+def _stored(values: Tensor, variable: Variable) -> Array:
+    integers = {"binary": np.uint8, "byte": np.uint8, "count": np.int64, "category": np.int64}
+    return to_array(values).round().astype(integers[variable.kind]) if variable.kind in integers else to_array(values)
+
+
+def joined(parts: list[dict[str, Array]]) -> Array | dict[str, Array]:
+    """Chunks one after another; the array itself where there is one variable."""
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return next(iter(whole.values())) if len(whole) == 1 else whole
