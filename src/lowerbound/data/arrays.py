@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowerbound.data.checks import checked_array
 from lowerbound.data.raw import Raw, shown
+from lowerbound.data.spec import NAME
 from lowerbound.data.store import allocate
 from lowerbound.errors import InputError
 
 
-def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str = "the mapping") -> Raw:
+def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str = "mapping") -> Raw:
     """Several observed variables by name; the one named `label` is what to condition on.
 
     >>> raw = read_arrays({"x": np.zeros((3, 2)), "y": np.arange(3)}, label="y")
@@ -29,8 +31,10 @@ def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str 
     labels = None if label is None else arrays.pop(label)
     if not arrays:
         raise InputError(f"{place} holds no array to model; give at least one beside the labels")
+    for name in arrays:
+        _refuse_name(place, name)
     checked = {name: checked_array(place, name, values) for name, values in arrays.items()}
-    return Raw(shown(place), place, checked, labels=labels)
+    return Raw(place, place, checked, labels=labels)
 
 
 def as_array(values: Any, place: str) -> np.ndarray:
@@ -44,39 +48,52 @@ def as_array(values: Any, place: str) -> np.ndarray:
         raise InputError(f"{place} has rows of different shapes; give every row the same shape") from None
 
 
-def read_map_style(source: Any, place: str = "the Dataset") -> Raw:
+def read_map_style(source: Any, place: str = "Dataset") -> Raw:
     """A map-style `torch` Dataset whose items are arrays, (array, label) pairs, or mappings of names to arrays.
 
-    Each item is decoded once: into memory, or, when they do not fit, into an unnamed file mapped into memory.
+    Each item is decoded once: into memory or, when they do not fit, into an unnamed file mapped into memory. A random
+    transform is therefore drawn once.
     """
     if len(source) == 0:
         raise InputError(f"{place} is empty; give at least one row")
-    first, has_label = _item(source, 0, place)
+    first, _ = _item(place, source, 0)
     arrays = {name: allocate((len(source), *value.shape), value.dtype) for name, value in first.items()}
-    labels = []
-    for row in range(len(source)):
-        item, label = _item(source, row, place)
-        _refuse_unlike(place, row, item, first)
-        for name, value in item.items():
-            arrays[name][row] = value
-        labels.append(label)
-    checked = {name: checked_array(place, name, values) for name, values in arrays.items()}
-    return Raw(place, place, checked, labels=None if has_label is None else as_array(labels, place))
+    labels = [_decode_item(place, source, row, first, arrays) for row in range(len(source))]
+    raw = read_arrays(arrays, place=place)
+    return raw if labels[0] is None else replace(raw, labels=as_array(labels, f"{place}, the labels"))
 
 
-def _item(source: Any, row: int, place: str) -> tuple[dict[str, np.ndarray], Any]:
-    item, label = source[row], None
-    if isinstance(item, tuple | list) and len(item) == 2:
-        item, label = item
-        label = label.tolist() if isinstance(label, Tensor | np.ndarray) else label
-    named = item if isinstance(item, Mapping) else {"x": item}
-    return {str(name): as_array(value, f"{place}, row {row} (from 0)") for name, value in named.items()}, label
-
-
-def _refuse_unlike(place: str, row: int, item: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> None:
-    shapes = {name: value.shape for name, value in item.items()}
-    wanted = {name: value.shape for name, value in first.items()}
-    if shapes != wanted:
+def _decode_item(
+    place: str, source: Any, row: int, first: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
+) -> Any:
+    """Put one item into its row of the arrays; what comes back is its label."""
+    values, label = _item(place, source, row)
+    if _forms(values) != _forms(first):
         raise InputError(
-            f"{place}, row {row} (from 0) has shape {shapes}, but row 0 has {wanted}; give every row the same"
+            f"{place}, row {row} (from 0) is {_forms(values)}, but row 0 is {_forms(first)}; give every row the same "
+            f"shape and type"
         )
+    for name, value in values.items():
+        arrays[name][row] = value
+    return label
+
+
+def _item(place: str, source: Any, row: int) -> tuple[dict[str, np.ndarray], Any]:
+    item = source[row]
+    item, label = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
+    item = item[0] if isinstance(item, tuple) and len(item) == 1 else item
+    named = item if isinstance(item, Mapping) else {"x": item}
+    values = {str(name): as_array(value, f"{place}, row {row} (from 0)") for name, value in named.items()}
+    return values, label.tolist() if isinstance(label, Tensor | np.ndarray) else label
+
+
+def _forms(values: Mapping[str, np.ndarray]) -> str:
+    return ", ".join(f"{shown(name)} {value.shape} {value.dtype}" for name, value in values.items())
+
+
+def _refuse_name(place: str, name: str) -> None:
+    """Names of variables become names of modules, for which torch keeps some words to itself."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"{place}: {shown(name)!r} cannot name a variable; use letters, digits and underscores")
+    if hasattr(nn.ModuleDict, name) or name == "training":
+        raise InputError(f"{place}: the name {name!r} is taken by torch; name the array otherwise")

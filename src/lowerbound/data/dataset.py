@@ -14,7 +14,7 @@ from lowerbound.data.arrays import as_array, read_arrays, read_map_style
 from lowerbound.data.checks import checked_count, checked_values, refuse_constant
 from lowerbound.data.condition import condition_of
 from lowerbound.data.describe import describe, kept
-from lowerbound.data.files import read_path
+from lowerbound.data.files import NAMED_PARTS, read_path
 from lowerbound.data.fingerprint import fingerprint
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.rows import Rows
@@ -79,11 +79,10 @@ def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: A
 
 def read(source: Any, labels: Any = None) -> Raw:
     """Decode a source of any form (see `load_data`) without describing it."""
-    label = labels if isinstance(labels, str) else None
-    raw = _read(source, label)
-    if label is not None and raw.labels is None:
-        raise InputError(f"{raw.place} has no column {shown(label)!r}; give the labels as an array")
-    return raw if labels is None or label else replace(raw, labels=as_array(labels, "labels"))
+    if isinstance(labels, str):
+        return _read_labelled(source, labels)
+    raw = _read(source)
+    return raw if labels is None else replace(raw, labels=as_array(labels, "labels"))
 
 
 def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:
@@ -101,20 +100,31 @@ def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:
     return Dataset(spec, arrays, condition, splits)
 
 
-def _read(source: Any, label: str | None) -> Raw:
+def _read(source: Any) -> Raw:
     if isinstance(source, str) and source in SOURCES:
         return SOURCES[source].read()
     if isinstance(source, str | Path):
-        return read_path(Path(source), label)
+        return read_path(Path(source))
     if isinstance(source, Mapping):
-        return read_arrays(source, label)
+        return read_arrays(source)
     if isinstance(source, np.ndarray | Tensor | list | tuple):
-        return read_arrays({"x": source}, place="the array")
+        return read_arrays({"x": source}, place="array")
     if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
         return read_map_style(source)
     raise InputError(
         f"data of type {type(source).__name__} cannot be read; give a path, an array, a mapping of arrays, or a "
         f"Dataset with __len__ and __getitem__"
+    )
+
+
+def _read_labelled(source: Any, label: str) -> Raw:
+    if isinstance(source, Mapping):
+        return read_arrays(source, label)
+    if isinstance(source, str | Path) and Path(source).suffix.lower() in NAMED_PARTS:
+        return read_path(Path(source), label)
+    raise InputError(
+        f"labels={shown(label)!r} names a column of a table or an array of a mapping, of which this source has none; "
+        f"give the labels as an array"
     )
 
 

@@ -1,13 +1,109 @@
-"""Files of the user's own, decoded to `Raw`."""
+"""Files of the user's own, decoded to `Raw` by their ending. Nothing in them is ever unpickled or run."""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
+import numpy as np
+from numpy.lib import format as npy
+
+from lowerbound.data.arrays import read_arrays
+from lowerbound.data.pictures import read_pictures
 from lowerbound.data.raw import Raw, shown
+from lowerbound.data.store import memory
+from lowerbound.data.tables import read_csv, read_parquet
 from lowerbound.errors import InputError
 
+_BROKEN = (ValueError, EOFError, SyntaxError, zlib.error, zipfile.BadZipFile, RuntimeError, MemoryError)
+"""What numpy and zipfile raise over damaged files."""
 
-def read_path(path: Path, label: str | None) -> Raw:
-    """Read a file by its ending, or a folder of pictures."""
-    raise InputError(f"{shown(path)}: not yet")
+
+def read_path(path: Path, label: str | None = None) -> Raw:
+    """Read a file, or a folder of pictures; `label` names the column or array to condition on.
+
+    Raises:
+        InputError: with the file, and where in it, and the remedy.
+    """
+    place = shown(path)
+    if path.is_dir():
+        return read_pictures(path)
+    if not path.exists():
+        raise InputError(f"there is no file and no named source {place}; give one of either (see: lowerbound data)")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        raise InputError(f"{place} is of no known form; save it as {', '.join(_READERS)} or a folder of png or jpg")
+    if path.stat().st_size == 0:
+        raise InputError(f"{place} is empty; write the data to it again")
+    try:
+        return replace(reader(path, label), name=shown(path.name))
+    except PermissionError:
+        raise InputError(f"{place} may not be read; give yourself the permission to read it") from None
+
+
+def read_npy(path: Path, label: str | None = None) -> Raw:
+    """One array of numbers, mapped into memory and not copied."""
+    place = shown(path)
+    with path.open("rb") as stream:
+        _checked_header(place, stream, path.stat().st_size)
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    return read_arrays({"x": values}, place=place)
+
+
+def read_npz(path: Path, label: str | None = None) -> Raw:
+    """Several arrays by name, decoded into memory."""
+    place = shown(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read_arrays(_members(place, archive), label, place)
+    except _BROKEN as error:
+        raise InputError(f"{place} is damaged or cut short ({shown(error)}); write it again") from None
+
+
+def _members(place: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+    needed = sum(member.file_size for member in members)
+    if needed > memory():
+        raise InputError(
+            f"{place} unpacks to {needed / 1e9:,.0f} GB, more than the memory here; save it as .npy, read in place"
+        )
+    arrays = {}
+    for member in members:
+        with archive.open(member) as stream:
+            _checked_header(f"{place}, array {shown(member.filename)!r}", stream, member.file_size)
+        with archive.open(member) as stream:
+            arrays[member.filename.removesuffix(".npy")] = npy.read_array(stream, allow_pickle=False)
+    return arrays
+
+
+def _checked_header(place: str, stream: IO[bytes], size: int) -> None:
+    """Refuse a header that cannot be trusted before anything is allocated by it."""
+    try:
+        read = _HEADERS[npy.read_magic(stream)]
+        shape, _, dtype = read(stream)
+    except (*_BROKEN, KeyError):
+        raise InputError(
+            f"{place} is no array in numpy's format, or is damaged; write it again with numpy.save"
+        ) from None
+    if dtype.hasobject:
+        raise InputError(f"{place} holds pickled Python objects, which are never opened; save plain numbers instead")
+    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if min(shape, default=0) < 0 or stream.tell() + needed > size:
+        raise InputError(f"{place} is cut short: its header claims {needed:,} bytes of values; write it again")
+
+
+NAMED_PARTS = frozenset({".npz", ".csv", ".parquet"})
+"""Endings of files whose columns or arrays have names, one of which may be taken for labels."""
+
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+_READERS: dict[str, Callable[[Path, str | None], Raw]] = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -149,7 +149,7 @@ class _Stream:
         return self._send(self._read(index))
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
-        return map(self._send, _ahead(map(self._read, order)))
+        return map(self._send, _ahead(self._read, order))
 
     def _read(self, index: Tensor) -> _Pieces:
         numbers = self._numbers[index.cpu().numpy()]
@@ -176,47 +176,16 @@ class _Pieces:
     numbers: Tensor
 
 
-@final
-@dataclass(frozen=True)
-class _Failure:
-    error: BaseException
-
-
-def _ahead(pieces: Iterator[_Pieces]) -> Iterator[_Pieces]:
-    """The same items, read ahead by one thread, which ends when the consumer stops."""
-    ready: queue.Queue[_Pieces | _Failure | None] = queue.Queue(PREFETCH)
-    stopped = threading.Event()
-
-    def put(item: _Pieces | _Failure | None) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def work() -> None:
-        try:
-            for item in pieces:
-                put(item)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(_Failure(error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        yield from _drain(ready)
-    finally:
-        stopped.set()
-
-
-def _drain(ready: queue.Queue[_Pieces | _Failure | None]) -> Iterator[_Pieces]:
-    while (item := ready.get()) is not None:
-        if isinstance(item, _Failure):
-            raise item.error
-        yield item
+def _ahead(read: Callable[[Tensor], _Pieces], order: Iterable[Tensor]) -> Iterator[_Pieces]:
+    """`read` of each index in turn, a few of them ahead of the consumer on one thread."""
+    pending: deque[Future[_Pieces]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for index in order:
+            pending.append(pool.submit(read, index))
+            if len(pending) > PREFETCH:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _budget(device: torch.device) -> int:

@@ -80,9 +80,13 @@ def _decode_idx(name: str, label_names: tuple[str, ...]) -> Callable[[Path], Raw
 
 
 def _decode_cifar10(folder: Path) -> Raw:
-    records = np.concatenate([np.fromfile(folder / name, np.uint8) for name in _CIFAR10]).reshape(-1, 3073)
-    x = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return Raw("cifar10", "cifar10", {"x": x}, records[:, 0].copy(), label_names=_OBJECTS, test=10_000)
+    x, labels = np.empty((60_000, 32, 32, 3), np.uint8), np.empty(60_000, np.uint8)
+    for number, name in enumerate(_CIFAR10):
+        rows = slice(number * 10_000, (number + 1) * 10_000)
+        records = np.fromfile(folder / name, np.uint8).reshape(10_000, 3073)
+        labels[rows] = records[:, 0]
+        x[rows] = records[:, 1:].reshape(10_000, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Raw("cifar10", "cifar10", {"x": x}, labels, label_names=_OBJECTS, test=10_000)
 
 
 def _cifar10_records(folder: Path) -> None:

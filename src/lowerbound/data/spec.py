@@ -81,7 +81,7 @@ class Variable:
     def _complaints(self) -> tuple[tuple[str, bool], ...]:
         statistics = (1, self.size) if len(self.shape) == 1 else (1,)
         return (
-            ("its name must be letters, digits and underscores", not _NAME.fullmatch(self.name)),
+            ("its name must be letters, digits and underscores", not NAME.fullmatch(self.name)),
             (f"its kind must be one of {', '.join(KINDS)}", self.kind not in KINDS),
             ("its shape must be of positive whole numbers", any(side < 1 for side in self.shape)),
             ("its range must be finite and ordered", not -math.inf < self.low <= self.high < math.inf),
@@ -179,7 +179,7 @@ class DataSpec:
 
 SPLITS = ("train", "validation", "test")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 

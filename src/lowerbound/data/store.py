@@ -33,3 +33,11 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             f"{needed / 1e9:.0f} GB of decoded data do not fit in {cache()} ({error.strerror}); "
             f"set LOWERBOUND_DATA to a folder with room"
         ) from None
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has; what it does not tell is taken to be 16 GiB."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 << 30

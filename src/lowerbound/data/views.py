@@ -163,11 +163,19 @@ class Binarise(View):
     def __init__(self, levels: int) -> None:
         super().__init__()
         self.levels = levels
+        self._step = -(-(1 << _BITS) // (levels - 1))
 
     def forward(self, raw: Tensor) -> Tensor:
-        """1 where a uniform integer in 0..levels - 2 is below raw."""
-        drawn = torch.empty_like(raw).random_(0, self.levels - 1)
-        return (drawn < raw).to(torch.get_default_dtype())
+        """1 where a uniform integer of 30 bits is below raw·⌈2^30 / (levels - 1)⌉.
+
+        So the probability is 0 and 1 to the last bit at the ends and within 2.4e-7 of raw / (levels - 1) between.
+        """
+        # 128×784 on one core: 245 µs. torch.rand(...) < raw / 255 takes 435, torch.bernoulli 1 216, uint8 random_ 370:
+        # the generator is the cost, and 64 bits of it at once make two pixels; a bool is slow to become a float.
+        drawn = torch.empty((raw.numel() + 1) // 2, dtype=torch.int64, device=raw.device).random_(-(1 << 63), None)
+        uniform = drawn.view(torch.int32)[: raw.numel()].view(raw.shape).bitwise_and_((1 << _BITS) - 1)
+        ones = uniform < raw.int().mul_(self._step)
+        return ones.view(torch.uint8).to(torch.get_default_dtype())
 
     def inverse(self, value: Tensor) -> Tensor:
         """value·(levels - 1): for means, the expected grey."""
@@ -177,6 +185,9 @@ class Binarise(View):
     def log_volume(self) -> float:
         """0: the log p is of the drawn 0/1 values."""
         return 0.0
+
+
+_BITS = 30
 
 
 def view_for(variable: Variable, likelihood: str) -> View:

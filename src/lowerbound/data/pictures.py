@@ -1,0 +1,107 @@
+"""A folder of pictures, decoded to one variable `x` of bytes; the names of its subfolders are the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lowerbound.data.raw import Raw, shown
+from lowerbound.data.store import allocate
+from lowerbound.errors import InputError
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+
+MOST_PIXELS = 1 << 24
+"""A greater picture is refused before it is decoded: it may be a small file that unpacks to gigabytes."""
+
+_FORMS = ["PNG", "JPEG"]
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def read_pictures(folder: Path) -> Raw:
+    """All `.png` and `.jpg` files in a folder, or in its subfolders, in order of name; 8 bits, grey or RGB, one size.
+
+    Raises:
+        InputError: naming the first picture that cannot be read, or is unlike the first one.
+    """
+    place = shown(folder)
+    paths = _paths(folder)
+    like = _checked_form(paths[0])
+    x = allocate((len(paths), *like.shape), np.dtype(np.uint8))
+    with ThreadPoolExecutor() as pool:
+        for row, values in enumerate(pool.map(lambda path: _decode(path, like, paths[0]), paths)):
+            x[row] = values
+    inside = paths[0].parent != folder
+    labels = np.array([path.parent.name for path in paths]) if inside else None
+    return Raw(folder.resolve().name, place, {"x": x}, labels)
+
+
+def _paths(folder: Path) -> list[Path]:
+    here = sorted(_pictures_in(folder))
+    below = [path for each in sorted(folder.iterdir()) if each.is_dir() for path in sorted(_pictures_in(each))]
+    if here and below:
+        raise InputError(
+            f"{shown(folder)} has pictures both in it and in subfolders ({shown(below[0].parent.name)}); put all of "
+            f"them in it, or all of them in subfolders named by label"
+        )
+    if not here and not below:
+        raise InputError(f"{shown(folder)} has no picture in it or in its subfolders; put .png or .jpg files there")
+    return here or below
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+
+
+@final
+@dataclass(frozen=True)
+class _Form:
+    """What all pictures of a folder must have in common."""
+
+    mode: str
+    width: int
+    height: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, 3) if self.mode == "RGB" else (self.height, self.width)
+
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height} of mode {self.mode}"
+
+
+def _checked_form(path: Path) -> _Form:
+    """The form of a picture, from its header alone; only 8-bit grey and RGB (or black and white) pass."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(26)
+        with Image.open(path, formats=_FORMS) as picture:
+            form = _Form(picture.mode, *picture.size)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise InputError(f"{shown(path)} cannot be read as a picture; replace it or remove it") from None
+    if head[:8] == _PNG and head[24] == 16:
+        raise InputError(f"{shown(path)} has 16 bits a value; convert all pictures to 8 bits")
+    if form.mode not in {"1", "L", "RGB"}:
+        raise InputError(f"{shown(path)} is of mode {form.mode}; convert all pictures to 8-bit grey (L) or RGB")
+    if form.width * form.height > MOST_PIXELS:
+        raise InputError(f"{shown(path)} is {form}, over {MOST_PIXELS:,} pixels; scale it down")
+    return form
+
+
+def _decode(path: Path, like: _Form, first: Path) -> np.ndarray:
+    form = _checked_form(path)
+    if form != like:
+        raise InputError(
+            f"{shown(path)} is {form}, but {shown(first.name)} is {like}; give all pictures one size and one mode"
+        )
+    try:
+        with Image.open(path, formats=_FORMS) as picture:
+            return np.asarray(picture, dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError(f"{shown(path)} is damaged ({shown(error)}); replace it or remove it") from None

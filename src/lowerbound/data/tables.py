@@ -1,0 +1,156 @@
+"""Tables in CSV and parquet files, decoded to one variable `x` with named columns."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from lowerbound.data.raw import Raw, shown
+from lowerbound.data.store import memory
+from lowerbound.errors import InputError
+
+
+def read_csv(path: Path, label: str | None = None) -> Raw:
+    """A CSV file with commas; the first line names the columns unless all of it is numbers other than 0, 1, 2, ….
+
+    Empty cells and the usual spellings of a missing value (NA, NaN, null) are refused with their row and column.
+    """
+    options = pa_csv.ReadOptions(autogenerate_column_names=_has_no_header(path))
+    try:
+        table = pa_csv.read_csv(path, read_options=options)
+    except pa.ArrowInvalid as error:
+        raise InputError(_csv_complaint(path, options, error)) from None
+    return _raw(path, table, label)
+
+
+def read_parquet(path: Path, label: str | None = None) -> Raw:
+    """A parquet file of numeric columns."""
+    try:
+        with pq.ParquetFile(path) as file:
+            _refuse_huge(path, file.metadata)
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{shown(path)} is no parquet file or is damaged ({_brief(error)}); write it again") from None
+    return _raw(path, table, label)
+
+
+def _raw(path: Path, table: pa.Table, label: str | None) -> Raw:
+    place = shown(path)
+    _refuse_names(place, table.column_names, label)
+    if table.num_rows == 0:
+        raise InputError(f"{place} has no rows below its header; give one row a datum")
+    columns = tuple(name for name in table.column_names if name != label)
+    if not columns:
+        raise InputError(f"{place} has no column to model beside the labels; give at least one")
+    x = np.stack([_numbers(place, name, table[name]) for name in columns], axis=1)
+    labels = None if label is None else _labels(place, label, table[label])
+    return Raw(path.name, place, {"x": x}, labels, columns)
+
+
+def _numbers(place: str, name: str, column: pa.ChunkedArray) -> np.ndarray:
+    kind = column.type
+    if pa.types.is_null(kind) or column.null_count:
+        _refuse_empty(place, name, column)
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        _refuse_text(place, name, column)
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def _labels(place: str, name: str, column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_null(column.type) or column.null_count:
+        _refuse_empty(place, name, column)
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def _refuse_names(place: str, names: list[str], label: str | None) -> None:
+    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    if twice:
+        raise InputError(f"{place}: column {shown(min(twice))!r} is there twice; give every column a name of its own")
+    if "" in names:
+        raise InputError(
+            f"{place}: column {names.index('')} (from 0) has no name; name it, or leave it out"
+        )
+    odd = [name for name in names if not name.isprintable() or len(name) > 200]
+    if odd:
+        raise InputError(f"{place}: column '{shown(odd[0])}' has control characters or over 200 letters; rename it")
+    if label is not None and label not in names:
+        some = ", ".join(map(shown, names[:20]))
+        raise InputError(f"{place} has no column {shown(label)!r} for labels; choose one of: {some}")
+
+
+def _refuse_empty(place: str, name: str, column: pa.ChunkedArray) -> None:
+    row = pc.index(pc.is_null(column), True).as_py()
+    raise InputError(
+        f"{place}, row {row} (from 0), column {shown(name)!r} is empty or NaN; fill it in or remove the row"
+    )
+
+
+def _refuse_text(place: str, name: str, column: pa.ChunkedArray) -> None:
+    cells = enumerate(cell for chunk in column.iterchunks() for cell in chunk)
+    row, value = next(((row, cell.as_py()) for row, cell in cells if not _is_number(cell.as_py())), (0, column.type))
+    raise InputError(
+        f"{place}, row {row} (from 0), column {shown(name)!r} holds {shown(value)!r}, which is no number; "
+        f"correct it, leave the column out, or take it for labels"
+    )
+
+
+def _refuse_huge(path: Path, about: Any) -> None:
+    needed = about.num_rows * about.num_columns * 8
+    if needed > memory():
+        raise InputError(
+            f"{shown(path)} unpacks to {needed / 1e9:,.0f} GB, more than the memory here; save it as .npy instead"
+        )
+
+
+def _is_number(cell: Any) -> bool:
+    with contextlib.suppress(ValueError, TypeError):
+        float(cell)
+        return True
+    return False
+
+
+def _has_no_header(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        try:
+            first = next(csv.reader(stream), [])
+        except csv.Error:
+            return False
+    counted = first == [str(number) for number in range(len(first))]  # what pandas calls columns without a name
+    return bool(first) and all(map(_is_number, first)) and not counted
+
+
+def _csv_complaint(path: Path, options: pa_csv.ReadOptions, error: pa.ArrowInvalid) -> str:
+    """Read once more, on one thread, which is when the reader counts rows, to say which row is at fault."""
+    wrong: list[Any] = []
+
+    def note(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    options.use_threads = False
+    with contextlib.suppress(pa.ArrowInvalid):
+        pa_csv.read_csv(path, read_options=options, parse_options=pa_csv.ParseOptions(invalid_row_handler=note))
+    if not wrong:
+        return f"{shown(path)} is no CSV file in UTF-8 ({_brief(error)}); write it again with commas between the cells"
+    row = wrong[0]
+    header = 0 if options.autogenerate_column_names else 1
+    return (
+        f"{shown(path)}, row {row.number - 1 - header} (from 0) has {row.actual_columns} cells, but the first line has "
+        f"{row.expected_columns}; give every row the same number"
+    )
+
+
+def _brief(error: Exception) -> str:
+    return shown(str(error).splitlines()[0] if str(error) else type(error).__name__)
