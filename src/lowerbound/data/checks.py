@@ -84,8 +84,9 @@ def _refuse_columns(raw: Raw, name: str, constant: np.ndarray) -> None:
         raise InputError(f"{raw.place}: the values of {name!r} do not vary; give data that do")
     names = [repr(raw.columns[i]) if raw.columns else str(i) for i in constant[:5]]
     more = f" and {len(constant) - 5:,} more" if len(constant) > 5 else ""
-    words = "column" if len(constant) == 1 else "columns"
-    raise InputError(f"{raw.place}: {words} {', '.join(names)}{more} the same in all training rows; leave them out")
+    one, them = ("column {} is", "it") if len(constant) == 1 else ("columns {} are", "them")
+    which = one.format(", ".join(names) + more)
+    raise InputError(f"{raw.place}: {which} the same in all training rows; leave {them} out")
 
 
 def _refuse_infinite(raw: Raw, name: str, index: tuple[int, ...]) -> None:

@@ -45,6 +45,7 @@ def fetched(name: str, digests: Mapping[str, str], ways: Iterable[Way], by_hand:
     folder = cache() / name
     if not unfit(folder, digests):
         return folder
+    _make(folder)
     reasons = []
     for way in ways:
         reason = _try(way, folder, digests)
@@ -134,7 +135,6 @@ def then(way: Way, step: Way) -> Way:
 
 
 def _try(way: Way, folder: Path, digests: Mapping[str, str]) -> str | None:
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
         try:
             way(Path(scratch))
@@ -146,6 +146,15 @@ def _try(way: Way, folder: Path, digests: Mapping[str, str]) -> str | None:
         for name in digests:
             os.replace(Path(scratch) / name, folder / name)
     return None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made to keep data in ({error.strerror}); set LOWERBOUND_DATA to a folder that can"
+        ) from None
 
 
 def _sha256(path: Path) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,7 +21,11 @@ from lowerbound.data.store import memory
 from lowerbound.data.tables import read_csv, read_parquet
 from lowerbound.errors import InputError
 
-_BROKEN = (ValueError, EOFError, SyntaxError, zlib.error, zipfile.BadZipFile, RuntimeError, MemoryError)
+_BROKEN = (
+    *(ValueError, EOFError, IndexError, OverflowError, MemoryError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError),  # numpy reads the header of an array as Python's literals
+    *(zlib.error, struct.error, zipfile.BadZipFile),
+)
 """What numpy and zipfile raise over damaged files."""
 
 

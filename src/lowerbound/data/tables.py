@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ def read_csv(path: Path, label: str | None = None) -> Raw:
 
     Empty cells and the usual spellings of a missing value (NA, NaN, null) are refused with their row and column.
     """
-    options = pa_csv.ReadOptions(autogenerate_column_names=_has_no_header(path))
+    has_header = _has_header(path)
     try:
-        table = pa_csv.read_csv(path, read_options=options)
+        table = pa_csv.read_csv(path, read_options=pa_csv.ReadOptions(autogenerate_column_names=not has_header))
     except pa.ArrowInvalid as error:
-        raise InputError(_csv_complaint(path, options, error)) from None
+        raise InputError(_csv_complaint(path, has_header, error)) from None
     return _raw(path, table, label)
 
 
@@ -44,10 +45,11 @@ def read_parquet(path: Path, label: str | None = None) -> Raw:
 
 def _raw(path: Path, table: pa.Table, label: str | None) -> Raw:
     place = shown(path)
-    _refuse_names(place, table.column_names, label)
+    names = _names(place, table)
+    _refuse_names(place, names, label)
     if table.num_rows == 0:
         raise InputError(f"{place} has no rows below its header; give one row a datum")
-    columns = tuple(name for name in table.column_names if name != label)
+    columns = tuple(name for name in names if name != label)
     if not columns:
         raise InputError(f"{place} has no column to model beside the labels; give at least one")
     x = np.stack([_numbers(place, name, table[name]) for name in columns], axis=1)
@@ -55,16 +57,35 @@ def _raw(path: Path, table: pa.Table, label: str | None) -> Raw:
     return Raw(path.name, place, {"x": x}, labels, columns)
 
 
+def _names(place: str, table: pa.Table) -> list[str]:
+    try:
+        return list(table.column_names)
+    except UnicodeDecodeError:
+        raise InputError(f"{place} has column names that are not UTF-8; write it again in UTF-8") from None
+
+
 def _numbers(place: str, name: str, column: pa.ChunkedArray) -> np.ndarray:
     kind = column.type
     if pa.types.is_null(kind) or column.null_count:
         _refuse_empty(place, name, column)
-    if pa.types.is_decimal(kind):
-        column = column.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        _refuse_text(place, name, column)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        return np.array([_number(place, name, row, cell.as_py()) for row, cell in enumerate(_cells(column))])
     values: np.ndarray = column.to_numpy()
     return values
+
+
+def _cells(column: pa.ChunkedArray) -> Iterator[pa.Scalar]:
+    return (cell for chunk in column.iterchunks() for cell in chunk)
+
+
+def _number(place: str, name: str, row: int, cell: Any) -> float:
+    try:
+        return float(cell)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{place}, row {row} (from 0), column {shown(name)!r} holds {shown(cell)!r}, which is no number; "
+            f"correct it, leave the column out, or take it for labels"
+        ) from None
 
 
 def _labels(place: str, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -79,9 +100,7 @@ def _refuse_names(place: str, names: list[str], label: str | None) -> None:
     if twice:
         raise InputError(f"{place}: column {shown(min(twice))!r} is there twice; give every column a name of its own")
     if "" in names:
-        raise InputError(
-            f"{place}: column {names.index('')} (from 0) has no name; name it, or leave it out"
-        )
+        raise InputError(f"{place}: column {names.index('')} (from 0) has no name; name it, or leave it out")
     odd = [name for name in names if not name.isprintable() or len(name) > 200]
     if odd:
         raise InputError(f"{place}: column '{shown(odd[0])}' has control characters or over 200 letters; rename it")
@@ -97,15 +116,6 @@ def _refuse_empty(place: str, name: str, column: pa.ChunkedArray) -> None:
     )
 
 
-def _refuse_text(place: str, name: str, column: pa.ChunkedArray) -> None:
-    cells = enumerate(cell for chunk in column.iterchunks() for cell in chunk)
-    row, value = next(((row, cell.as_py()) for row, cell in cells if not _is_number(cell.as_py())), (0, column.type))
-    raise InputError(
-        f"{place}, row {row} (from 0), column {shown(name)!r} holds {shown(value)!r}, which is no number; "
-        f"correct it, leave the column out, or take it for labels"
-    )
-
-
 def _refuse_huge(path: Path, about: Any) -> None:
     needed = about.num_rows * about.num_columns * 8
     if needed > memory():
@@ -114,42 +124,36 @@ def _refuse_huge(path: Path, about: Any) -> None:
         )
 
 
-def _is_number(cell: Any) -> bool:
-    with contextlib.suppress(ValueError, TypeError):
-        float(cell)
-        return True
-    return False
-
-
-def _has_no_header(path: Path) -> bool:
+def _has_header(path: Path) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         try:
             first = next(csv.reader(stream), [])
         except csv.Error:
-            return False
+            return True
     counted = first == [str(number) for number in range(len(first))]  # what pandas calls columns without a name
-    return bool(first) and all(map(_is_number, first)) and not counted
+    return counted or not all(map(_is_number, first))
 
 
-def _csv_complaint(path: Path, options: pa_csv.ReadOptions, error: pa.ArrowInvalid) -> str:
-    """Read once more, on one thread, which is when the reader counts rows, to say which row is at fault."""
-    wrong: list[Any] = []
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
-    def note(row: Any) -> str:
-        wrong.append(row)
-        return "error"
 
-    options.use_threads = False
-    with contextlib.suppress(pa.ArrowInvalid):
-        pa_csv.read_csv(path, read_options=options, parse_options=pa_csv.ParseOptions(invalid_row_handler=note))
-    if not wrong:
-        return f"{shown(path)} is no CSV file in UTF-8 ({_brief(error)}); write it again with commas between the cells"
-    row = wrong[0]
-    header = 0 if options.autogenerate_column_names else 1
-    return (
-        f"{shown(path)}, row {row.number - 1 - header} (from 0) has {row.actual_columns} cells, but the first line has "
-        f"{row.expected_columns}; give every row the same number"
-    )
+def _csv_complaint(path: Path, has_header: bool, error: pa.ArrowInvalid) -> str:
+    """Find the row that is at fault: the fast reader, on many threads, does not count rows."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream, contextlib.suppress(csv.Error):
+        rows = filter(None, csv.reader(stream))
+        first = next(rows)
+        for row, cells in enumerate(rows, 0 if has_header else 1):
+            if len(cells) != len(first):
+                return (
+                    f"{shown(path)}, row {row} (from 0) has {len(cells)} cells, but the first line has {len(first)}; "
+                    f"give every row the same number"
+                )
+    return f"{shown(path)} is no CSV file in UTF-8 ({_brief(error)}); write it again with commas between the cells"
 
 
 def _brief(error: Exception) -> str:
