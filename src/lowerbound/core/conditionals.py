@@ -24,6 +24,9 @@ from lowerbound.core.distributions import (
     DiscretizedLogistic as DiscretizedLogisticDistribution,
 )
 from lowerbound.core.distributions import Flat, LogScaleNormal, PointMass, StandardNormal
+from lowerbound.core.distributions import (
+    NegativeBinomial as NegativeBinomialDistribution,
+)
 
 # log σ² is kept in here: e^±7.5 as a scale, far beyond what data scaled to unit size can ask for.
 LOG_VARIANCE_RANGE = (-15.0, 15.0)
@@ -232,7 +235,7 @@ class NegativeBinomial(Parametric):
 
     def family(self, h: Tensor) -> Distribution:
         log_mean, log_r = h.clamp(*LOG_RATE_RANGE).unbind(-1)
-        return D.NegativeBinomial(log_r.exp(), logits=log_mean - log_r, validate_args=False)
+        return NegativeBinomialDistribution(log_mean, log_r)
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints, register_kl
+from torch.distributions import Distribution, Gamma, Independent, Normal, constraints, register_kl
 from torch.nn import functional as F
 
 Shape = Size | list[int] | tuple[int, ...]
@@ -204,8 +204,15 @@ class ContinuousBernoulli(Distribution):
     @property
     def mean(self) -> Tensor:
         small, logits = self._split()
-        exact = -1 / torch.expm1(-logits) - 1 / logits
+        below_half = 1 / logits.abs() + (-logits.abs()).exp() / torch.expm1(-logits.abs())
+        exact = torch.where(logits > 0, 1 - below_half, below_half)
         return torch.where(small, 0.5 + self.logits / 12 - self.logits**3 / 720, exact)
+
+    @property
+    def variance(self) -> Tensor:
+        small, logits = self._split()
+        exact = 1 / logits.square() - (-logits.abs()).exp() / torch.expm1(-logits.abs()).square()
+        return torch.where(small, 1 / 12 - self.logits**2 / 240 + self.logits**4 / 6048, exact)
 
     @property
     def mode(self) -> Tensor:
@@ -224,7 +231,13 @@ class ContinuousBernoulli(Distribution):
         flipped = logits > 0
         u = torch.where(flipped, 1 - value, value)
         x = torch.log1p(u * torch.expm1(-logits.abs())) / -logits.abs()
-        return torch.where(small, value, torch.where(flipped, 1 - x, x)).clamp(0, 1)
+        return torch.where(small, self._nearly_uniform(value), torch.where(flipped, 1 - x, x)).clamp(0, 1)
+
+    def _nearly_uniform(self, u: Tensor) -> Tensor:
+        """The inverse cdf to third order in the logits."""
+        logits = self.logits
+        bend = 1 + logits * (1 - 2 * u) / 3 + logits**2 * (1 - 6 * u + 6 * u**2) / 12
+        return u + 0.5 * logits * u * (1 - u) * bend
 
     def log_prob(self, value: Tensor) -> Tensor:
         return value * self.logits - F.softplus(self.logits) + self.log_normaliser
@@ -273,9 +286,11 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """Σ_j (2j−1) P(x ≥ j) − mean²."""
-        second = sum(((2 * j - 1) * self._at_least(j) for j in range(1, self.levels)), torch.zeros_like(self.loc))
-        return second - self.mean.square()
+        """E(x − r)² − (mean − r)² for r the integer nearest the mean, which cancels no digits."""
+        mean = self.mean
+        centre = mean.round()
+        spread = sum((self._spread(j, centre) for j in range(1, self.levels)), torch.zeros_like(mean))
+        return (spread - (mean - centre).square()).clamp_min(0)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> DiscretizedLogistic:
         return DiscretizedLogistic(self.loc.expand(batch_shape), self.log_scale.expand(batch_shape), self.levels)
@@ -299,6 +314,12 @@ class DiscretizedLogistic(Distribution):
         """P(x ≥ level)."""
         return torch.sigmoid((self.loc - self._to_unit(level - 0.5)) * (-self.log_scale).exp())
 
+    def _spread(self, level: int, centre: Tensor) -> Tensor:
+        """What of E(x − centre)² is due to x beyond the edge under this level, seen from the centre."""
+        outwards = torch.where(centre < level, 1.0, -1.0)
+        beyond = torch.sigmoid(outwards * (self.loc - self._to_unit(level - 0.5)) * (-self.log_scale).exp())
+        return outwards * (2 * (level - centre) - 1) * beyond
+
     def _to_unit(self, level: Any) -> Any:
         return level * (2 / (self.levels - 1)) - 1
 
@@ -310,7 +331,72 @@ def log1mexp(a: Tensor) -> Tensor:
     tensor([-1.3816e+01, -1.9287e-22])
     """
     near = a < math.log(2)
-    return torch.where(near, (-torch.expm1(-torch.where(near, a, 1.0))).log(), torch.log1p(-(-a).exp()))
+    # Each branch is given only what it can take: the gradient of one not taken must not be NaN either.
+    small, large = torch.where(near, a, 1.0), torch.where(near, 1.0, a)
+    return torch.where(near, (-torch.expm1(-small)).log(), torch.log1p(-(-large).exp()))
+
+
+@final
+class NegativeBinomial(Distribution):
+    r"""Counts of mean m and variance m + m²/r, in terms of log m and log r.
+
+    log p(x) = log Γ(x+r) − log Γ(r) − log x! + x log σ(l) + r log σ(−l), with l = log m − log r. As r grows it becomes
+    Poisson, where the difference of the two log Γ would lose whole nats in float32; `log_rising` keeps them.
+
+    >>> NegativeBinomial(torch.zeros(1), torch.tensor([15.0])).log_prob(torch.zeros(1))
+    tensor([-1.0000])
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    support = constraints.nonnegative_integer
+    has_rsample = False
+
+    def __init__(self, log_mean: Tensor, log_r: Tensor) -> None:
+        self.log_mean, self.log_r = log_mean, log_r
+        super().__init__(joint_shape(log_mean, log_r), validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_mean.exp().expand(self._batch_shape)
+
+    @property
+    def mode(self) -> Tensor:
+        return (self.mean - (self.log_mean - self.log_r).exp()).clamp_min(0).floor()
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean + (2 * self.log_mean - self.log_r).exp()
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> NegativeBinomial:
+        return NegativeBinomial(self.log_mean.expand(batch_shape), self.log_r.expand(batch_shape))
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
+        r = self.log_r.exp().expand(self._extended_shape(sample_shape))
+        return torch.poisson(Gamma(r, 1.0, validate_args=False).sample() * (self.log_mean - self.log_r).exp())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits = self.log_mean - self.log_r
+        odds = value * F.logsigmoid(logits) + self.log_r.exp() * F.logsigmoid(-logits)
+        return log_rising(self.log_r.exp(), value) - torch.lgamma(value + 1) + odds
+
+
+def log_rising(r: Tensor, n: Tensor) -> Tensor:
+    """log Γ(r+n) − log Γ(r), by Stirling's series where r is large, so that no digits cancel.
+
+    >>> log_rising(torch.tensor([1.0, 100.0]), torch.tensor([4.0, 1.0])).exp().round()
+    tensor([ 24., 100.])
+    """
+    large = r > 30
+    small, r = torch.where(large, 1.0, r), torch.where(large, r, 30.0)
+    series = (r + n - 0.5) * torch.log1p(n / r) + n * r.log() - n + stirling_tail(r + n) - stirling_tail(r)
+    return torch.where(large, series, torch.lgamma(small + n) - torch.lgamma(small))
+
+
+def stirling_tail(x: Tensor) -> Tensor:
+    """log Γ(x) − ((x−½) log x − x + ½ log 2π), for x of 30 and more."""
+    inverse_square = x**-2
+    return (1 / 12 - inverse_square * (1 / 360 - inverse_square / 1260)) / x
 
 
 @register_kl(LogScaleNormal, LogScaleNormal)

@@ -28,9 +28,10 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
     >>> kl_per_dimension(standard_normal(3)(), standard_normal(3)())
     tensor([0., 0., 0.])
     """
-    if isinstance(q, Independent) and isinstance(p, Independent):
-        return kl_divergence(q.base_dist, p.base_dist).flatten(-q.reinterpreted_batch_ndims)
-    return kl_divergence(q, p).unsqueeze(-1)
+    if not (isinstance(q, Independent) and isinstance(p, Independent)):
+        return kl_divergence(q, p).unsqueeze(-1)
+    each = kl_divergence(q.base_dist, p.base_dist)
+    return each.flatten(-q.reinterpreted_batch_ndims) if q.reinterpreted_batch_ndims else each.unsqueeze(-1)
 
 
 def known_kl(q: Distribution, p: Distribution) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
-from lowerbound.core.bounds import Bound
+from lowerbound.core.bounds import Bound, Mean
 from lowerbound.core.distributions import LogScaleNormal, PointMass, StandardNormal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Estimator(ABC):
         """log q(z) as it enters log w, (K, B)."""
 
     @abstractmethod
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
+    def log_measure(self, trace: Trace) -> Tensor:
         """The log of what each particle counts for, (K, 1) or (K, B); exp sums to one over K."""
 
     @abstractmethod
@@ -39,8 +39,9 @@ class Estimator(ABC):
         """(B,): its value is bound(values); its gradient is this estimator's."""
 
 
-def equal_shares(z: Tensor) -> Tensor:
+def equal_shares(trace: Trace) -> Tensor:
     """−log K for each of K particles, (K, 1)."""
+    z = next(iter(trace.named_z.values()))
     return z.new_full((len(z), 1), -math.log(len(z)))
 
 
@@ -57,8 +58,8 @@ class Pathwise(Estimator):
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return q.log_prob(z)
 
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
-        return equal_shares(z)
+    def log_measure(self, trace: Trace) -> Tensor:
+        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
@@ -78,8 +79,8 @@ class STL(Estimator):
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return detached(q).log_prob(z)
 
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
-        return equal_shares(z)
+    def log_measure(self, trace: Trace) -> Tensor:
+        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
@@ -91,6 +92,7 @@ class DReG(Estimator):
 
     For φ, Σ_k (L_k − L_kk) ∂log w_k/∂z_k · dz_k/dφ, where L_k and L_kk are the bound's derivatives: for the
     importance-weighted bound the squared normalised weights, for the ELBO exactly `STL`. θ gets its usual gradient.
+    Whatever reads z gets its gradient scaled so, so a trace serves one bound: `IWAE() + ELBO()` is refused.
     George Tucker, Dieterich Lawson, Shixiang Gu and Chris J. Maddison, "Doubly reparameterized gradient estimators for
     Monte Carlo objectives", 2019.
     """
@@ -101,15 +103,16 @@ class DReG(Estimator):
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return detached(q).log_prob(z)
 
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
-        return equal_shares(z)
+    def log_measure(self, trace: Trace) -> Tensor:
+        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         held, measure = values.detach(), trace.log_measure
         first = bound.weights(held, measure)
-        share = bound.path_weights(held, measure) / first.clamp_min(torch.finfo(held.dtype).tiny)
-        for z in trace.named_z.values():
-            rescale_gradient(z, share)
+        if torch.is_grad_enabled() and unscaled(trace, values, bound):
+            share = bound.path_weights(held, measure) / first.clamp_min(torch.finfo(held.dtype).tiny)
+            for z in trace.named_z.values():
+                rescale_gradient(z, share)
         return with_value(bound(held, measure), (first * values).sum(0))
 
 
@@ -155,8 +158,8 @@ class Score(Estimator):
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return q.log_prob(z)
 
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
-        return equal_shares(z)
+    def log_measure(self, trace: Trace) -> Tensor:
+        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         held, value = values.detach(), bound(values, trace.log_measure)
@@ -176,8 +179,8 @@ class Enumerate(Estimator):
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return q.log_prob(z)
 
-    def log_measure(self, q: Distribution, z: Tensor) -> Tensor:
-        return q.log_prob(z)
+    def log_measure(self, trace: Trace) -> Tensor:
+        return trace.log_q
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
@@ -191,8 +194,17 @@ def reparameterised(q: Distribution, particles: int) -> Tensor:
 
 
 def with_value(value: Tensor, carrier: Tensor) -> Tensor:
-    """A tensor with this value and the gradient of `carrier`."""
-    return value + carrier - carrier.detach()
+    """A tensor with exactly this value and the gradient of `carrier`."""
+    return value + (carrier - carrier.detach())
+
+
+def unscaled(trace: Trace, values: Tensor, bound: Bound) -> bool:
+    """Whether the gradient of z has yet to be scaled for this bound; under a plain mean it stays as it is."""
+    wanted = Mean if isinstance(bound, Mean) else values
+    seen, trace.scaled_for = trace.scaled_for, wanted
+    if seen is not None and seen is not wanted:
+        raise ValueError("DReG scales the gradient of z for one bound; trace the model once for each, or use Pathwise")
+    return seen is None and wanted is values
 
 
 def rescale_gradient(z: Tensor, share: Tensor) -> None:
@@ -209,8 +221,10 @@ def support(q: Distribution) -> Tensor:
     """
     if not (isinstance(q, Independent) and q.reinterpreted_batch_ndims):
         return q.enumerate_support(expand=True)
-    values = q.base_dist.enumerate_support(expand=False).flatten()
-    grid = torch.cartesian_prod(*[values] * q.event_shape.numel()).reshape(-1, *q.event_shape)
+    values = q.base_dist.enumerate_support(expand=False).reshape(-1, *q.base_dist.event_shape)
+    several = q.event_shape.numel() // q.base_dist.event_shape.numel()
+    choices = torch.cartesian_prod(*[torch.arange(len(values), device=values.device)] * several)
+    grid = values[choices].reshape(-1, *q.event_shape)
     return grid.reshape(len(grid), *(1,) * len(q.batch_shape), *q.event_shape).expand(
         -1, *q.batch_shape, *q.event_shape
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, final
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -20,7 +21,10 @@ T = TypeVar("T")
 
 @final
 class once(Generic[T]):  # noqa: N801 - a decorator
-    """A property computed once, when first asked for: `cached_property` without the lock that torch.compile refuses."""
+    """A property computed once, when first asked for: `cached_property` without the lock that torch.compile refuses.
+
+    What was first asked for under `no_grad` carries no gradient, so it is kept apart from what can be differentiated.
+    """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self.compute, self.__doc__ = compute, compute.__doc__
@@ -29,8 +33,10 @@ class once(Generic[T]):  # noqa: N801 - a decorator
     def __get__(self, instance: Any, owner: type) -> T:
         if instance is None:
             return self  # type: ignore[return-value]  # read off the class, as documentation tools do
-        value: T = self.compute(instance)
-        instance.__dict__[self.name] = value
+        kept = self.name if torch.is_grad_enabled() else f"{self.name} without gradient"
+        if kept not in instance.__dict__:
+            instance.__dict__[kept] = self.compute(instance)
+        value: T = instance.__dict__[kept]
         return value
 
 
@@ -49,6 +55,7 @@ class Trace:
     px: Mapping[str, Distribution]
     batch: Batch
     estimator: Estimator
+    scaled_for: object = field(default=None, init=False, repr=False)  # what `DReG` has scaled the gradient of z for
 
     @property
     def named_z(self) -> Mapping[str, Tensor]:
@@ -92,9 +99,7 @@ class Trace:
     @once
     def log_measure(self) -> Tensor:
         """The log of what each particle counts for, (K, 1) or (K, B)."""
-        q = named(self.q)
-        name, z = next(iter(self.named_z.items()))
-        return self.estimator.log_measure(q[name], z)
+        return self.estimator.log_measure(self)
 
     def mean(self, values: Tensor) -> Tensor:
         """E_q[values] over the particles, (K, B) -> (B,)."""

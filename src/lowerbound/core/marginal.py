@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lowerbound.core.batch import Batch
-from lowerbound.core.bounds import LogMeanExp
 from lowerbound.core.estimators import Enumerate, Score, no_control
 from lowerbound.core.latent import Model
 from lowerbound.core.psis import pareto_k
@@ -22,7 +21,8 @@ WEIGHTS_HELD = 1 << 22
 class Marginal(NamedTuple):
     """An estimate of log p(x) for each datum, all (B,).
 
-    log_p: log (1/K) Σ_k w_k, nats; in expectation a lower bound. stderr: its standard error, by the delta method.
+    log_p: log (1/K) Σ_k w_k, nats; in expectation a lower bound. stderr: its standard error, by the delta method;
+    NaN for one particle, which says nothing of its own error.
     ess: effective sample size, between 1 and K. khat: the Pareto shape of the weights' tail; above 0.7, distrust.
     """
 
@@ -41,7 +41,7 @@ def summarise(log_w: Tensor) -> Marginal:
     k = len(log_w)
     share = torch.softmax(log_w, 0)
     ess = 1 / share.square().sum(0)
-    variance = ((1 / ess - 1 / k) * k / max(k - 1, 1)).clamp_min(0)
+    variance = (1 / ess - 1 / k).clamp_min(0) * k / (k - 1) if k > 1 else torch.full_like(ess, math.nan)
     return Marginal(torch.logsumexp(log_w, 0) - math.log(k), variance.sqrt(), ess, pareto_k(log_w))
 
 
@@ -68,4 +68,4 @@ def log_marginal(model: Model, batch: Batch, particles: int, decodes: int = DECO
 def enumerated_log_marginal(model: Model, batch: Batch) -> Tensor:
     """log p(x) = log Σ_z p(x,z), exactly, for a latent with finitely many values; (B,)."""
     trace = model.trace(batch, estimator=Enumerate())
-    return LogMeanExp()(trace.log_w, trace.log_measure)
+    return torch.logsumexp(trace.log_px + trace.log_p, 0)
