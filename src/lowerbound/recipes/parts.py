@@ -97,6 +97,11 @@ def objective(bound: str, beta: float, warm_up: int, free_bits: float) -> Object
 
 def estimator(name: str, bound: str, particles: int) -> Estimator:
     """The gradient estimator by name, refused where it would be biased or has no control variate."""
+    if name in {"stl", "dreg"} and bound == "elbo":
+        raise InputError(
+            f"the estimator {name} changes the gradient of the Monte-Carlo rate, and the bound elbo has its rate in "
+            "closed form; use bound elbo-mc"
+        )
     if name == "stl" and bound == "iwae":
         raise InputError("the estimator stl is biased under the bound iwae; use dreg")
     if name == "score" and particles < 2:
