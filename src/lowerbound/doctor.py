@@ -104,7 +104,10 @@ def _extra(extra: str, packages: list[str]) -> dict[str, Any]:
 
 def cache() -> dict[str, Any]:
     """The folder of fetched data sets and which of them are in it."""
-    raise NotImplementedError
+    from lowerbound.data import store
+    from lowerbound.data.sources import SOURCES
+
+    return {"folder": str(store.cache()), "sets": {name: source.here for name, source in SOURCES.items()}}
 
 
 def describe(found: dict[str, Any]) -> str:
@@ -145,4 +148,4 @@ def _extra_line(name: str, extra: dict[str, Any]) -> str:
 
 def _cached_line(entry: tuple[str, bool]) -> str:
     name, there = entry
-    return f"{name}: {'cached' if there else 'fetched on first use'}"
+    return f"{name}: {'here' if there else 'fetched on first use'}"

@@ -28,6 +28,7 @@ from lowerbound.errors import InputError
 from lowerbound.evaluation import metrics, rawdata
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
+from lowerbound.evaluation.watching import Watch, watched
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Recipe, Setup
 from lowerbound.run import Run
@@ -103,11 +104,12 @@ class Fitted:
         start, end = (torch.from_numpy(self.encode(_one_row(datum))[0]) for datum in (a, b))
         return self.decode(path_between(start, end, steps, kind).numpy())
 
-    def log_prob(self, x: Values, particles: int = 1000, seed: int = 0) -> Array:
+    def log_prob(self, x: Values, particles: int = 1000, seed: int = 0, watch: Watch | None = None) -> Array:
         """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `log_marginal`."""
         particles = _positive("particles", particles)
+        batches = rawdata.batches(self.spec, x)
         with self._drawing(seed, "log_prob"):
-            seen = (self.setup.see(batch.to(self.device)) for batch in rawdata.batches(self.spec, x))
+            seen = (self.setup.see(batch.to(self.device)) for batch in watched(batches, watch))
             parts = [log_marginal(self.setup.model, batch, particles).log_p for batch in seen]
         return rawdata.to_array(torch.cat(parts) + self.setup.log_volume)
 
@@ -117,7 +119,7 @@ class Fitted:
         split: str = "test",
         particles: int = 1000,
         seed: int = 0,
-        watch: metrics.Watch | None = None,
+        watch: Watch | None = None,
     ) -> dict[str, Any]:
         """All figures on a split, as JSON values; see `evaluation.metrics.evaluate`.
 
@@ -135,7 +137,7 @@ class Fitted:
         """
         if source is None:
             return self._data or self._recorded_data()
-        data = source if isinstance(source, Dataset) else self._load(source)
+        data = source if isinstance(source, Dataset) else load_like(self.spec, source)
         for variable in self.spec.variables:
             _require_alike(data.spec.variable(variable.name), variable)
         return data
@@ -153,13 +155,9 @@ class Fitted:
     def _recorded_data(self) -> Dataset:
         if self.run is None or self.run.record.source is None:
             raise InputError("the model was trained on arrays in memory; say which data to use")
-        data = self._load(self.run.record.source)
+        data = load_like(self.spec, self.run.record.source)
         self.run.require_data(data.spec)
         return data
-
-    def _load(self, source: Any) -> Dataset:
-        kinds: set[Kind] = {variable.kind for variable in self.spec.variables}
-        return load_data(source, seed=self.spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None)
 
     @contextmanager
     def _drawing(self, seed: int, purpose: str) -> Iterator[None]:
@@ -185,13 +183,20 @@ class Fitted:
 
 
 def train(
-    recipe: str, data: Any, out: str | Path | None = None, *, progress: Progress | None = None, **arguments: Any
+    recipe: str,
+    data: Any,
+    out: str | Path | None = None,
+    *,
+    kind: Kind | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
 ) -> Fitted:
     """Train a recipe's model on data and return it.
 
     recipe: a name of `lowerbound.recipes.names()`. data: anything that `load_data` takes, or what it returned. out: a
-    new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). progress:
-    who is told; by default stderr is. arguments: those of the recipe and the fields of `Settings`, by name.
+    new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). kind: what
+    the values are, where `load_data` would guess wrong. progress: who is told; by default stderr is. arguments: those
+    of the recipe and the fields of `Settings`, by name.
 
     Raises:
         InputError: an unknown or ill-typed argument, data that cannot be used, or a folder that is not empty.
@@ -202,7 +207,7 @@ def train(
     lowerbound.errors.InputError: neither the recipe vae nor training has an argument 'epoch'; did you mean 'epochs'?
     """
     given, settings = sorted_arguments(registry.get(recipe), arguments)
-    dataset = data if isinstance(data, Dataset) else load_data(data)
+    dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind)
     folder = Path(tempfile.mkdtemp(prefix="lowerbound-")) if out is None else Path(out)
     run = Run.create(folder, recipe, given, dataset.spec, settings, recorded_source(data))
     fitted = _trained(run, dataset, progress)
@@ -223,7 +228,7 @@ def resume(path: str | Path, data: Any = None, *, progress: Progress | None = No
     source = run.record.source if data is None else data
     if source is None:
         raise InputError(f"{path} was trained on arrays in memory; go on in Python with lowerbound.resume(path, data)")
-    dataset = source if isinstance(source, Dataset) else load_data(source, seed=run.record.data.split_seed)
+    dataset = source if isinstance(source, Dataset) else load_like(run.record.data, source)
     return _trained(run, dataset, progress)
 
 
@@ -237,6 +242,12 @@ def load(path: str | Path, device: str = "auto") -> Fitted:
     """
     run = Run.open(path)
     return Fitted(run.setup().to(choose_device(device, World())), run.record.data, run)
+
+
+def load_like(spec: DataSpec, source: Any) -> Dataset:
+    """Load data, split and read as those of the description were."""
+    kinds: set[Kind] = {variable.kind for variable in spec.variables}
+    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None)
 
 
 def sorted_arguments(recipe: Recipe, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 
 import torch
@@ -18,6 +18,7 @@ from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, expected
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
+from lowerbound.evaluation.watching import Watch
 from lowerbound.recipes.registry import Setup
 from lowerbound.training.randomness import derive, isolated, reseed
 
@@ -26,9 +27,6 @@ PARTICLES_FOR_TERMS = 16
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension whose posterior mean varies less than this over the data carries nothing."""
-
-Watch = Callable[[int, int], None]
-"""Told how many rows of how many are done."""
 
 
 def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Watch | None = None) -> dict[str, Any]:

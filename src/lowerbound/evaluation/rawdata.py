@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 256
 """Data looked at in one go. A constant, because draws are seeded once for each such chunk."""
 
 
-def batches(spec: DataSpec, x: object) -> Iterator[Batch]:
+def batches(spec: DataSpec, x: object) -> list[Batch]:
     """The rows, checked against the description of the training data, as batches of stored values.
 
     x: an array with a row a datum; where the model has several variables, an array for each by name.
@@ -36,7 +36,7 @@ def batches(spec: DataSpec, x: object) -> Iterator[Batch]:
     stored = {name: torch.from_numpy(array) for name, array in checked(spec, x).items()}
     count = len(next(iter(stored.values())))
     parts = (slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE))
-    return (Batch({name: values[part] for name, values in stored.items()}) for part in parts)
+    return [Batch({name: values[part] for name, values in stored.items()}) for part in parts]
 
 
 def checked(spec: DataSpec, x: object) -> dict[str, Array]:

@@ -1,0 +1,147 @@
+"""From a command line to an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import reduce
+from importlib.metadata import version
+from typing import Annotated, NoReturn, get_origin
+
+import tyro
+
+from lowerbound.cli import describe, generate, measure, report, train
+from lowerbound.cli.verb import Verb
+from lowerbound.errors import InputError, Interrupted, LowerboundError
+
+VERBS: dict[str, type[Verb]] = {
+    "train": train.Train[train.NoArguments],
+    "evaluate": measure.Evaluate,
+    "log-prob": measure.LogProb,
+    "sample": generate.Sample,
+    "reconstruct": generate.Reconstruct,
+    "interpolate": generate.Interpolate,
+    "encode": generate.Encode,
+    "decode": generate.Decode,
+    "report": report.Report,
+    "recipes": describe.Recipes,
+    "data": describe.Data,
+    "doctor": describe.Doctor,
+}
+
+DESCRIPTION = """Latent-variable models whose numbers are true.
+
+    lowerbound train vae --data mnist --out runs/mnist --epochs 20
+    lowerbound evaluate runs/mnist
+    lowerbound sample runs/mnist --out samples.png
+
+Each verb has its own help: lowerbound VERB --help. The version: lowerbound --version
+"""
+
+BROKEN_PIPE = 141
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line; return its exit code.
+
+    0 done, 1 unexpected, 2 unusable input or usage, 3 a missing extra, 4 training diverged, 130 interrupted,
+    141 the reader of our output left.
+
+    >>> run(["--version"])  # doctest: +ELLIPSIS
+    lowerbound ...
+    0
+    """
+    try:
+        obey(args)
+    except BrokenPipeError:
+        return leave_quietly()
+    except (Exception, KeyboardInterrupt) as error:
+        return refuse(error, "--debug" in args)
+    return 0
+
+
+def obey(args: Sequence[str]) -> None:
+    """Parse and carry out one command line."""
+    if args and args[0] in ("--version", "-V"):
+        print(f"lowerbound {version('lowerbound')}")
+        return
+    verb = parse(args)
+    verb.answer().show(verb.common)
+    sys.stdout.flush()
+
+
+def parse(args: Sequence[str]) -> Verb:
+    """The verb a command line asks for; help and usage errors exit from here (codes 0 and 2)."""
+    if not args or args[0].startswith("-"):
+        return read(overview(), args or ["--help"], "lowerbound", DESCRIPTION)
+    name, rest = args[0], args[1:]
+    if name not in VERBS:
+        raise InputError(f'there is no verb "{name}"{near(name)}; lowerbound --help lists them')
+    return read(train.kind(rest) if name == "train" else VERBS[name], rest, f"lowerbound {name}")
+
+
+def read(kind: type[Verb], args: Sequence[str], prog: str, description: str | None = None) -> Verb:
+    """Fill the fields of a verb from its arguments."""
+    if {"-h", "--help"} & set(args):
+        args = ["--help"]  # alone, because tyro's help leaves out what was given before it
+    return tyro.cli(kind, args=args, prog=prog, description=description, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def overview() -> type[Verb]:
+    """All verbs as one type, for the help of the command as a whole."""
+    each = [Annotated[kind, tyro.conf.subcommand(name, description=summary(kind))] for name, kind in VERBS.items()]
+    return reduce(operator.or_, each)  # type: ignore[return-value]
+
+
+def summary(kind: type[Verb]) -> str:
+    """The first line of a verb's help."""
+    return (inspect.getdoc(get_origin(kind) or kind) or "").partition("\n")[0]
+
+
+def near(name: str) -> str:
+    """A suggestion for a mistyped verb, or nothing."""
+    close = difflib.get_close_matches(name, VERBS, n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def refuse(error: BaseException, debug: bool) -> int:
+    """Print one sentence (or, with --debug, the traceback) to stderr; return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    print(sentence(error), file=sys.stderr)
+    return exit_code(error)
+
+
+def sentence(error: BaseException) -> str:
+    """The one line that tells the user what happened."""
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        return f"lowerbound: {str(error) or 'interrupted'}"
+    if isinstance(error, LowerboundError):
+        return f"lowerbound: error: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"lowerbound: error: {error.filename}: {error.strerror}"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"lowerbound: error: unexpected {what}; run again with --debug to see where"
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code an error stands for."""
+    if isinstance(error, LowerboundError):
+        return error.exit_code
+    return Interrupted.exit_code if isinstance(error, KeyboardInterrupt) else 1
+
+
+def leave_quietly() -> int:
+    """Whoever read our output closed it: nothing more can be said, not even by the flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

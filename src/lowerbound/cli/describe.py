@@ -1,0 +1,93 @@
+"""Verbs that describe: recipes, data, doctor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from lowerbound.cli.verb import Answer, Named, Verb
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Dataset
+    from lowerbound.data.spec import Variable
+    from lowerbound.recipes import Recipe
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipes(Verb):
+    """List the recipes, or the arguments of one."""
+
+    name: Named[str | None] = None
+    """A recipe; without one, all are listed."""
+
+    def answer(self) -> Answer:
+        from lowerbound import recipes
+
+        if self.name is not None:
+            return _one_recipe(recipes.get(self.name))
+        found = {name: recipes.get(name).summary for name in recipes.names()}
+        return Answer({"recipes": found}, "\n".join(f"{name:<12} {line}" for name, line in found.items()))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Data(Verb):
+    """Describe data: what the values are, the splits, the likelihood that suits them and why; or list what there is."""
+
+    source: Named[str | None] = None
+    """A file, a folder of pictures or a named data set; without one, the named data sets are listed."""
+    kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
+    """What the values are, where the guess from type and range is wrong."""
+
+    def answer(self) -> Answer:
+        from lowerbound.data.dataset import load_data
+
+        return _sources() if self.source is None else _one_dataset(load_data(self.source, kind=self.kind))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Verb):
+    """Tell what is installed, which devices there are, and what is missing and how to get it."""
+
+    def answer(self) -> Answer:
+        from lowerbound import doctor
+
+        found = doctor.examine()
+        return Answer(found, doctor.describe(found))
+
+
+def _one_recipe(recipe: Recipe) -> Answer:
+    facts = {p.name: {"default": p.default, "help": p.doc} for p in recipe.parameters.values()}
+    lines = [f"  {name:<14} {fact['help']} (default: {fact['default']})" for name, fact in facts.items()]
+    text = "\n".join([f"{recipe.name}: {recipe.summary}", "", *lines, "", f"lowerbound train {recipe.name} --help"])
+    return Answer({"name": recipe.name, "summary": recipe.summary, "arguments": facts}, text)
+
+
+def _sources() -> Answer:
+    from lowerbound.data.sources import SOURCES
+
+    found = {name: {"summary": source.summary, "here": source.here} for name, source in SOURCES.items()}
+    where = {True: "here", False: "fetched on first use"}
+    lines = [f"{name:<14} {fact['summary']} ({where[bool(fact['here'])]})" for name, fact in found.items()]
+    return Answer({"sources": found}, "\n".join(lines))
+
+
+def _one_dataset(data: Dataset) -> Answer:
+    spec = data.spec
+    splits = ", ".join(f"{count:,} {name}" for name, count in spec.splits.items())
+    condition = [f"  labels      {_values(spec.condition)}"] if spec.condition else []
+    lines = [
+        f"{spec.name}: {spec.count:,} rows ({splits}; split seed {spec.split_seed})",
+        *(f"  {v.name:<11} {_values(v)}; {v.why}" for v in spec.variables),
+        *condition,
+        f"  fingerprint {spec.fingerprint}",
+    ]
+    facts: dict[str, Any] = {**spec.to_json(), "likelihood": spec.likelihood, "why": spec.why}
+    return Answer(facts, "\n".join(lines))
+
+
+def _values(variable: Variable) -> str:
+    shape = "×".join(map(str, variable.shape)) or "one"
+    return f"{shape} {variable.kind}, {variable.low:g} to {variable.high:g}"

@@ -1,0 +1,109 @@
+"""Verbs that measure: evaluate, log-prob."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from lowerbound.cli.output import Output
+from lowerbound.cli.progress import watcher
+from lowerbound.cli.selection import Which, arrays
+from lowerbound.cli.verb import Answer, Common, Flat, OfRun
+from lowerbound.files import write_json
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Dataset
+    from lowerbound.fitted import Fitted
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(OfRun):
+    """Log-likelihood, bounds, diagnostics and the use made of the latent, each with its standard error.
+
+    On the run's own data the figures are also kept in the run's folder, as evaluation-SPLIT.json.
+    """
+
+    rows: Flat[Which] = field(default=Which())
+    particles: int = 5000
+    """Draws of z a datum, for log p(x) by importance sampling."""
+    seed: int = 0
+    """Fixes the draws."""
+
+    def answer(self) -> Answer:
+        model = self.open()
+        data = model.dataset(self.rows.data)
+        figures = evaluated(model, data, self.rows.split, self.particles, self.common, self.seed)
+        return Answer(figures, table(figures))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LogProb(OfRun):
+    """Write log p(x) of each datum, in nats, with its row number."""
+
+    rows: Flat[Which] = field(default=Which())
+    particles: int = 1000
+    """Draws of z a datum, for importance sampling."""
+    seed: int = 0
+    """Fixes the draws."""
+    output: Flat[Output]
+
+    def answer(self) -> Answer:
+        self.output.check(pictures=False)
+        model = self.open()
+        rows = self.rows.of(model)
+        log_p = model.log_prob(arrays(rows), self.particles, self.seed, watcher(self.common, "rows"))
+        self.output.write({"log_p": log_p, "row": rows.numbers})
+        mean = float(log_p.mean())
+        facts = {"count": len(log_p), "particles": self.particles, "units": "nats", "mean": mean}
+        text = f"log p(x) is {mean:.2f} nats on average over {len(log_p):,} rows; wrote {self.output.out}"
+        return Answer({**facts, "out": str(self.output.out)}, text)
+
+
+def evaluated(
+    model: Fitted, data: Dataset, split: str, particles: int, common: Common, seed: int = 0
+) -> dict[str, Any]:
+    """The figures of a split; those of a run's own data are also kept in its folder."""
+    found = model.evaluate(data, split, particles, seed, watcher(common, "rows"))
+    figures = {"data": data.spec.name, "fingerprint": data.spec.fingerprint, **found}
+    if model.run is not None and data.spec.fingerprint == model.spec.fingerprint:
+        write_json(kept_at(model.run.path, split), figures)
+    return figures
+
+
+def kept_at(run: Path, split: str) -> Path:
+    """Where the figures of a split are kept."""
+    return run / f"evaluation-{split}.json"
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures of an evaluation as lines for a terminal."""
+    head = f"{figures['count']:,} {figures['split']} rows of {figures['data']}, nats a datum (mean ± standard error)"
+    return "\n".join([head, *(f"  {name:<18} {words}" for name, words in _lines(figures) if words)])
+
+
+def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    ess, khat = figures["ess"], figures["khat"]
+    return [
+        ("log p(x)", f"{_estimate(figures['log_p'])}  by importance sampling, {figures['particles']:,} particles"),
+        ("ELBO", _estimate(figures["elbo"])),
+        ("rate", _estimate(figures["rate"])),
+        ("distortion", _estimate(figures["distortion"])),
+        ("bits per dimension", _estimate(figures["bits_per_dim"], digits=4)),
+        ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
+        ("active units", f"{figures['active_units']} of {figures['latent']}"),
+        ("effective sample", f"median {_number(ess['median'])}, least {_number(ess['min'])}"),
+        ("Pareto k", f"median {_number(khat['median'])}, above 0.7 for {khat['share_above_0.7']:.1%} of the data"),
+    ]
+
+
+def _estimate(found: dict[str, float | None] | None, digits: int = 2) -> str:
+    if found is None:
+        return ""
+    return f"{_number(found['value'], digits)} ± {_number(found['stderr'], digits)}"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,96 @@
+"""Files that verbs write: pictures as PNG, arrays as .npy, .npz or .parquet, by the ending of the name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowerbound.cli.verb import Switch
+from lowerbound.errors import InputError
+from lowerbound.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lowerbound.plots import Drawing
+
+    Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where to."""
+
+    out: Path
+    """File to write."""
+    force: Switch = False
+    """Replace the file if it is there."""
+
+    def write(self, columns: Columns, draw: Callable[[], Drawing] | None = None) -> None:
+        """Write the arrays, or for .png what `draw` makes of them; whole or not at all."""
+        if self.out.suffix == ".png" and draw:
+            from lowerbound.plots import write_png
+
+            write_png(self.out, draw())
+        else:
+            WRITERS[self.out.suffix](self.out, columns)
+
+    def check(self, pictures: bool = True) -> None:
+        """Refuse, before any work, an ending that is not known and a file that is there."""
+        known = [".png", *WRITERS] if pictures else [*WRITERS]
+        if self.out.suffix not in known:
+            raise InputError(f"{self.out} must end in one of: {', '.join(known)}")
+        refuse_existing(self.out, self.force)
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Nothing is replaced unasked."""
+    if path.exists() and not force:
+        raise InputError(f"{path} is there already; choose another name, or add --force to replace it")
+
+
+def write_npy(path: Path, columns: Columns) -> None:
+    """The first array alone."""
+    import numpy as np
+
+    with replacing(path) as scratch, scratch.open("wb") as stream:
+        np.save(stream, next(iter(columns.values())), allow_pickle=False)
+
+
+def write_npz(path: Path, columns: Columns) -> None:
+    """All arrays, under their names."""
+    import numpy as np
+
+    with replacing(path) as scratch, scratch.open("wb") as stream:
+        np.savez(stream, **columns)
+
+
+def write_parquet(path: Path, columns: Columns) -> None:
+    """A row a datum; arrays of several values a row become a column for each value: x0, x1, …"""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(path) as scratch:
+        pq.write_table(pa.table(flat(columns)), scratch)
+
+
+WRITERS: dict[str, Callable[[Path, Any], None]] = {".npy": write_npy, ".npz": write_npz, ".parquet": write_parquet}
+
+
+def flat(columns: Columns) -> dict[str, np.ndarray]:
+    """Arrays (N, ...) as named columns (N,).
+
+    >>> import numpy as np
+    >>> flat({"z": np.zeros((3, 2)), "row": np.arange(3)}).keys()
+    dict_keys(['z0', 'z1', 'row'])
+    """
+    return {name: values for key, array in columns.items() for name, values in _split(key, array)}
+
+
+def _split(name: str, array: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    if array.ndim == 1:
+        return [(name, array)]
+    table = array.reshape(len(array), -1)
+    return [(f"{name}{i}", table[:, i]) for i in range(table.shape[1])]

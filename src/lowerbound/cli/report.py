@@ -1,0 +1,139 @@
+"""The verb report: everything about a run on one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from lowerbound.cli.drawing import comparison, is_picture, picture
+from lowerbound.cli.generate import columns
+from lowerbound.cli.measure import evaluated, kept_at
+from lowerbound.cli.output import refuse_existing
+from lowerbound.cli.selection import Which, first, one
+from lowerbound.cli.verb import Answer, Flat, OfRun, Switch
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Dataset
+    from lowerbound.data.rows import Rows
+    from lowerbound.fitted import Fitted
+    from lowerbound.plots import Drawing
+    from lowerbound.run import Run
+
+SHOWN = 50
+"""Samples, and data reconstructed, in a picture."""
+
+PATHS, STEPS = 5, 10
+"""Interpolations in a picture, and data on each."""
+
+MAPPED = 2000
+"""Codes on the latent map."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Report(OfRun):
+    """Put a run on one HTML page: numbers, curves, samples, reconstructions, interpolations and the latent map.
+
+    Nothing is trained. The figures that evaluate left in the run's folder are taken; without any they are computed.
+    """
+
+    rows: Flat[Which] = field(default=Which())
+    particles: int = 1000
+    """Draws of z a datum, where log p(x) is still to be computed."""
+    out: Path | None = None
+    """The page; by default report.html in the run's folder."""
+    force: Switch = False
+    """Replace the page if it is there."""
+
+    def answer(self) -> Answer:
+        from lowerbound.report import write_report
+        from lowerbound.run import Run
+
+        out = self.out or self.run / "report.html"
+        refuse_existing(out, self.force)
+        model, run = self.open(), Run.open(self.run)
+        data = model.dataset(self.rows.data)
+        numbers = kept(self.run, data, self.rows.split) or self._numbers(model, data)
+        pictures = dict(drawings(model, data.split(self.rows.split)))
+        write_report(out, **heading(run), numbers=numbers, facts=facts(run), pictures=pictures)
+        return Answer({"out": str(out), "numbers": numbers}, f"wrote {out}")
+
+    def _numbers(self, model: Fitted, data: Dataset) -> dict[str, Any]:
+        return evaluated(model, data, self.rows.split, self.particles, self.common)
+
+
+def kept(run: Path, data: Dataset, split: str) -> dict[str, Any] | None:
+    """The figures that evaluate left for this split of these data; None if there are none, or they cannot be read."""
+    try:
+        found = json.loads(kept_at(run, split).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in ("log_p", "ess", "khat"))
+    return found if whole and found.get("fingerprint") == data.spec.fingerprint else None
+
+
+def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:
+    """Captions and PNGs."""
+    from lowerbound import plots
+
+    yield from ((caption, plots.png(drawing)) for caption, drawing in _curves(model))
+    if is_picture(model.spec.variables[0].shape):
+        yield from ((caption, plots.png(drawing)) for caption, drawing in _pictures(model, rows))
+    yield "Posterior means of the split", plots.png(_map(model, rows))
+
+
+def _curves(model: Fitted) -> Iterator[tuple[str, Drawing]]:
+    from lowerbound import plots
+
+    if model.run is not None and (lines := model.run.metrics()):
+        yield "Training, by epoch", plots.learning_curves(lines, model.setup.log_volume)
+
+
+def _pictures(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
+    samples = columns(model, model.sample(SHOWN))
+    yield "Samples: E[x|z] at draws of the prior", picture(model, samples, across=STEPS)
+    x = first(rows, SHOWN)
+    yield "Data, each above its reconstruction", comparison(model, x, columns(model, model.reconstruct(x)))
+    yield "Spherical interpolations between data", _paths(model, rows)
+
+
+def _paths(model: Fitted, rows: Rows) -> Drawing:
+    import numpy as np
+
+    pairs = [(one(rows, 2 * i), one(rows, 2 * i + 1)) for i in range(min(PATHS, rows.count // 2))]
+    found = [columns(model, model.interpolate(a, b, STEPS, "spherical")) for a, b in pairs]
+    return picture(model, {name: np.concatenate([each[name] for each in found]) for name in found[0]}, across=STEPS)
+
+
+def _map(model: Fitted, rows: Rows) -> Drawing:
+    from lowerbound import plots
+
+    means, condition = model.encode(first(rows, MAPPED)), rows.spec.condition
+    if rows.condition is None or condition is None or condition.kind != "category":
+        return plots.latent_map(means)
+    return plots.latent_map(means, rows.condition[:MAPPED], condition.labels)
+
+
+def heading(run: Run) -> dict[str, str]:
+    """The page's title and the line below it."""
+    record, result = run.record, run.record.result or {}
+    summary = (
+        f"{result.get('steps', 0):,} steps of training; the weights kept are those of epoch {result.get('epoch_kept')}."
+    )
+    return {"title": f"{record.recipe} of {record.data.name}", "summary": summary}
+
+
+def facts(run: Run) -> dict[str, dict[str, Any]]:
+    """Tables of what the run was made from."""
+    record, spec = run.record, run.record.data
+    rows = {"name": spec.name, "rows": spec.count, "splits": dict(spec.splits), "fingerprint": spec.fingerprint}
+    variables = {v.name: f"{v.kind} {list(v.shape)}, {v.low:g} to {v.high:g}" for v in spec.variables}
+    return {
+        "Recipe": {"name": record.recipe, **record.arguments},
+        "Training": record.settings.to_json(),
+        "Data": {**rows, **variables},
+        "Versions": dict(record.versions),
+    }
