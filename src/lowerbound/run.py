@@ -9,10 +9,10 @@ checkpoints/          the state of a training that is not over
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -27,13 +27,17 @@ from lowerbound.errors import InputError
 from lowerbound.files import write_json
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Setup
-from lowerbound.tensors import file_digest, load_tensors, outline_of, outline_of_file, save_tensors
+from lowerbound.tensors import file_digest, json_digest, load_tensors, outline_of, outline_of_file, save_tensors
+from lowerbound.training.distributed import World
 from lowerbound.training.settings import Settings
 
 FORMAT = "lowerbound-run"
 SCHEMA = 1
 LARGEST_RECORD = 1 << 24
 """Bytes; a recipe.json is a few thousand, so a longer file is not one."""
+
+LONGEST_WAIT = 60.0
+"""Seconds for which the other processes wait for the first to make a run."""
 
 Outcome = Literal["trained", "diverged"]
 State = Literal["created", "training", Outcome]
@@ -67,7 +71,7 @@ class Record:
             "data": self.data.to_json(),
             "settings": self.settings.to_json(),
         }
-        return {**content, "digest": _digest_of(content)}
+        return {**content, "digest": json_digest(content)}
 
     @classmethod
     def from_json(cls, content: object) -> Self:
@@ -79,7 +83,7 @@ class Record:
     @property
     def identity(self) -> str:
         """A digest of all that decides the course of training."""
-        return _digest_of([self.recipe, dict(self.arguments), self.data.to_json(), self.settings.to_json()])
+        return json_digest([self.recipe, dict(self.arguments), self.data.to_json(), self.settings.to_json()])
 
 
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -118,9 +122,13 @@ class Run:
     ) -> Self:
         """Make the folder of a run that is still to be trained.
 
+        Of several processes under torchrun the first makes it, and the others wait for it and open it.
         Raises `InputError` if the arguments do not suit the recipe, or if there is anything at `path` already.
         """
         path = Path(path)
+        if not World.from_environment().leads:
+            _await(path / "recipe.json")
+            return cls.open(path)
         _require_vacant(path)
         complete = registry.get(recipe).check(arguments)
         run = cls(path, Record(recipe, complete, spec, source, settings, _versions()))
@@ -191,7 +199,9 @@ class Run:
             raise InputError(f"{self.path} was made for other data: it needs {asked}, but was given {given}")
 
     def begin(self) -> None:
-        """Note that training has begun."""
+        """Note that training has begun, and clear away what a killed process was writing."""
+        for leftover in self.path.glob(".*.tmp*"):
+            leftover.unlink()
         if self.record.state == "created":
             self._write(replace(self.record, state="training"))
 
@@ -249,6 +259,15 @@ def require_file(folder: Path, name: str) -> Path:
     return path
 
 
+def _await(path: Path) -> None:
+    """Wait for a file that another process writes whole or not at all."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise InputError(f"the first process made no run at {path.parent}; name one folder that all of them see")
+        time.sleep(0.05)
+
+
 def _require_vacant(path: Path) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
@@ -303,13 +322,8 @@ def _check_digest(content: Mapping[str, Any]) -> None:
     if content["state"] not in get_args(State):
         raise InputError(f"the field state must be one of {', '.join(get_args(State))}, not {content['state']!r}")
     rest = {name: value for name, value in content.items() if name != "digest"}
-    if content["digest"] != _digest_of(rest):
+    if content["digest"] != json_digest(rest):
         raise InputError("it was changed after lowerbound wrote it; copy the run again, or train another")
-
-
-def _digest_of(content: object) -> str:
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _describe(spec: DataSpec) -> str:

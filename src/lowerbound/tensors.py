@@ -1,8 +1,9 @@
-"""Named tensors in files: safetensors written whole or not at all, and looked into before they are read."""
+"""Named tensors in files: safetensors written whole or not at all, looked into before they are read; and digests."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def json_digest(content: object) -> str:
+    """Return the SHA-256 of a JSON value, whatever the order of its keys.
+
+    Example:
+        >>> json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _say(dtype: str, shape: object) -> str:

@@ -16,7 +16,7 @@ from lowerbound.core.batch import Batch
 from lowerbound.errors import InputError
 from lowerbound.training.settings import Settings
 
-BF16_PAYS_FROM = 5e8
+BF16_PAYS_FROM = 2e8
 """Floating-point operations in the matrix products of one forward pass; below, casting weights costs what it saves."""
 
 
@@ -43,11 +43,11 @@ def _has_bf16_units(device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def forward_flops(loss: nn.Module, batch: Batch, step: torch.Tensor) -> int:
+def forward_flops(loss: nn.Module, seen: Batch, step: torch.Tensor) -> int:
     """Count the floating-point operations in the matrix products and convolutions of one forward pass."""
     training = loss.training
     with FlopCounterMode(display=False) as counter:
-        loss.eval()(batch, step)
+        loss.eval()(seen, step)
     loss.train(training)
     return counter.get_total_flops()
 
@@ -57,7 +57,7 @@ def compiled(loss: nn.Module, settings: Settings, device: torch.device) -> nn.Mo
     if settings.compile == "off" or (settings.compile == "auto" and not compile_pays(device)):
         return loss
     _require_compiler()
-    built: nn.Module = torch.compile(loss, fullgraph=True)  # type: ignore[assignment]
+    built: nn.Module = torch.compile(loss, dynamic=False)  # type: ignore[assignment]
     return built
 
 

@@ -13,8 +13,8 @@ from typing import Any, final
 from torch import Tensor
 
 from lowerbound.errors import InputError
-from lowerbound.files import write_text
-from lowerbound.tensors import file_digest, load_tensors, save_tensors
+from lowerbound.files import write_json
+from lowerbound.tensors import file_digest, json_digest, load_tensors, save_tensors
 
 KEPT = 2
 """How many checkpoints stay on disk: the newest, and one more should the disk spoil it."""
@@ -82,18 +82,19 @@ class Checkpoints:
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
         digest = save_tensors(folder / "state.safetensors", checkpoint.tensors)
-        record = {"owner": self.owner, "sha256": digest, "step": checkpoint.step, "facts": checkpoint.facts}
-        write_text(folder / "state.json", json.dumps(record, allow_nan=False))
+        record = {"owner": self.owner, "tensors": digest, "step": checkpoint.step, "facts": checkpoint.facts}
+        write_json(folder / "state.json", {**record, "digest": json_digest(record)})
         _sync(folder)
 
     def _read(self, folder: Path) -> Checkpoint | None:
         try:
             record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            if (record["owner"], record["sha256"]) != (self.owner, file_digest(folder / "state.safetensors")):
+            seal, digest = record.pop("digest"), file_digest(folder / "state.safetensors")
+            if (record["owner"], record["tensors"], seal) != (self.owner, digest, json_digest(record)):
                 return None
             tensors = load_tensors(folder / "state.safetensors")
-            return Checkpoint(int(record["step"]), tensors, dict(record["facts"]))
-        except (OSError, ValueError, KeyError, TypeError, InputError):
+            return Checkpoint(record["step"], tensors, record["facts"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
             return None
 
     def _complete(self) -> list[Path]:

@@ -53,6 +53,11 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def wait(self) -> None:
+        """Go on once all processes have come this far."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def choose_device(name: str, world: World) -> torch.device:
     """Return the device that `auto`, `cpu` or `cuda` means for this process."""

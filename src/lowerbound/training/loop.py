@@ -45,18 +45,18 @@ def train(run: Run, data: Dataset, *, progress: Progress | None = None) -> None:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
         DivergedError: too many gradients were not finite; the best weights so far are kept.
     """
-    progress = progress or Silent()
     run.require_data(data.spec)
-    if run.finished:
-        progress.say(f"{run.path} is trained already")
-        return
     world = World.from_environment()
     device = choose_device(run.settings.device, world)
+    shown = progress if progress is not None and world.leads else Silent()
+    if run.finished:
+        shown.say(f"{run.path} is trained already")
+        return
     try:
         with joined(device, world), isolated(device), postponed() as request:
-            Trainer(run, data, world, device, progress, request).fit()
+            Trainer(run, data, world, device, shown, request).fit()
     finally:
-        progress.close()
+        shown.close()
 
 
 @final
@@ -89,12 +89,14 @@ class Trainer:
                 self._take_step(batch)
                 self._attend()
         self._finish("trained")
+        self.world.wait()
 
     def _take_step(self, batch: Batch) -> None:
         state = self.state
         reseed(self.device, derive(self.settings.seed, "step", self.world.rank, state.step))
+        seen = self.loss.setup.see(batch)
         with self.context:
-            terms = self.pass_forward(batch, self.clock)
+            terms = self.pass_forward(seen, self.clock)
         total(terms).backward()
         finite, norm = state.optimiser.step(learning_rate(self.settings, state.step, self.steps))
         state.average.follow(state.step)
@@ -219,7 +221,7 @@ class Trainer:
 
     def _flops(self) -> int:
         rows = self.world.share(torch.arange(self.batch_size, device=self.device))
-        return forward_flops(self.loss, self.rows.batch(rows), self.clock)
+        return forward_flops(self.loss, self.loss.setup.see(self.rows.batch(rows)), self.clock)
 
 
 def fitting_batch(size: int, count: int, world: World) -> int:

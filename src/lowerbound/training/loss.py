@@ -23,8 +23,8 @@ class Loss(nn.Module):
         self.setup = setup
         self.parts = modules_of(setup)
 
-    def forward(self, batch: Batch, step: Tensor) -> dict[str, Tensor]:
+    def forward(self, seen: Batch, step: Tensor) -> dict[str, Tensor]:
         """Return the mean over the batch of each term, in nats."""
         setup = self.setup
-        trace = setup.model.trace(setup.see(batch), setup.particles, setup.estimator)
+        trace = setup.model.trace(seen, setup.particles, setup.estimator)
         return {name: term.mean() for name, term in setup.objective(trace, step).items()}

@@ -92,15 +92,15 @@ class Lines(Progress):
 
 @final
 class Bar(Progress):
-    """Draws a bar at the foot of a terminal."""
+    """Draws a bar at the foot of a terminal, from the first tick on."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
         self.bar = RichProgress(*columns, TextColumn("{task.description}"), console=console, refresh_per_second=4)
         self.task = self.bar.add_task("starting", total=None, epoch="")
-        self.bar.start()
 
     def tick(self, tick: Tick) -> None:
+        self.bar.start()
         epoch = f"{tick.epoch}/{tick.epochs}"
         self.bar.update(self.task, completed=tick.step, total=tick.steps, description=str(tick), epoch=epoch)
 
