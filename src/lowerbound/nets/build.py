@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import nn
 
 from lowerbound.errors import InputError
@@ -54,7 +53,7 @@ def encoder(
     _check(kind, hidden, activation)
     if kind == "mlp":
         return MLPEncoder(x_shape, out, hidden, activation, condition)
-    return _channels_last(PictureEncoder(x_shape, out, hidden, _style(kind, activation, hidden), condition))
+    return PictureEncoder(x_shape, out, hidden, _style(kind, activation, hidden), condition)
 
 
 def decoder(
@@ -94,8 +93,7 @@ def decoder(
     if kind == "mlp":
         shape = (*x_shape, per_value) if per_value > 1 else x_shape
         return MLPDecoder(z, shape, hidden[::-1], activation, condition)
-    style = _style(kind, activation, hidden)
-    return _channels_last(PictureDecoder(z, x_shape, per_value, hidden, style, condition))
+    return PictureDecoder(z, x_shape, per_value, hidden, _style(kind, activation, hidden), condition)
 
 
 def _check(kind: str, hidden: Sequence[int], activation: str) -> None:
@@ -108,7 +106,3 @@ def _check(kind: str, hidden: Sequence[int], activation: str) -> None:
 
 def _style(kind: str, activation: str, hidden: Sequence[int]) -> Style:
     return Strided(activation) if kind == "conv" else Residual(activation, levels=len(hidden) - 1)
-
-
-def _channels_last(net: nn.Module) -> nn.Module:
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -35,7 +35,7 @@ class Leading(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(..., *event)` to `(..., *out)`."""
         split = x.dim() - self.event
-        out: Tensor = self.net(x.reshape(math.prod(x.shape[:split]), *x.shape[split:]))
+        out = self.net(x.reshape(math.prod(x.shape[:split]), *x.shape[split:]))
         return out.reshape(*x.shape[:split], *out.shape[1:])
 
 
@@ -53,7 +53,9 @@ def join(x: Tensor, c: Tensor | None) -> Tensor:
     """
     if c is None:
         return x
-    lead = torch.broadcast_shapes(x.shape[:-1], c.shape[:-1])  # type: ignore[no-untyped-call]
+    lead = x.shape[:-1]
+    if c.shape[:-1] != lead:
+        lead = torch.broadcast_shapes(lead, c.shape[:-1])
     return torch.cat((x.expand(*lead, x.shape[-1]), c.expand(*lead, c.shape[-1])), -1)
 
 

@@ -101,8 +101,7 @@ class MLPEncoder(nn.Module):
         require_event(x, self.x_shape)
         require_condition(c, self.condition)
         flat = x.reshape(*x.shape[: x.dim() - len(self.x_shape)], math.prod(self.x_shape))
-        out: Tensor = self.body(join(flat, c))
-        return out
+        return self.body(join(flat, c))
 
 
 @final
@@ -126,5 +125,5 @@ class MLPDecoder(nn.Module):
         """`(..., z)` and perhaps `(..., condition)` to `(..., *shape)`."""
         require_event(z, (self.z,))
         require_condition(c, self.condition)
-        out: Tensor = self.body(join(z, c))
+        out = self.body(join(z, c))
         return out.reshape(*out.shape[:-1], *self.shape)

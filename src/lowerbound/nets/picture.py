@@ -56,8 +56,7 @@ class PictureEncoder(nn.Module):
         """`(..., *x_shape)` and perhaps `(..., condition)` to `(..., out)`."""
         require_event(x, self.x_shape)
         require_condition(c, self.condition)
-        out: Tensor = self.head(join(self.features(x), c))
-        return out
+        return self.head(join(self.features(x), c))
 
 
 @final
@@ -92,8 +91,7 @@ class PictureDecoder(nn.Module):
         """`(..., z)` and perhaps `(..., condition)` to `(..., *x_shape[, per_value])`."""
         require_event(z, (self.z,))
         require_condition(c, self.condition)
-        out: Tensor = self.picture(self.head(join(z, c)))
-        return out
+        return self.picture(self.head(join(z, c)))
 
 
 class _ToChannelsFirst(nn.Module):

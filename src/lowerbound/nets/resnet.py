@@ -38,8 +38,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, width, H, W)` to the same shape."""
-        out: Tensor = x + self.branch(x)
-        return out
+        return x + self.branch(x)
 
 
 @final
