@@ -10,8 +10,7 @@ from torch import nn
 from lowerbound.nets.mlp import activate, initialise
 from lowerbound.nets.picture import Size
 
-# An odd kernel with stride 2 and half padding maps a size n to ceil(n / 2) and, transposed, back to n
-# exactly.
+# With stride 2 and half padding an odd kernel takes a size n to ceil(n / 2) and, transposed, back to n exactly.
 KERNEL = 5
 
 

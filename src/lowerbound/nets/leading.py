@@ -16,8 +16,8 @@ from lowerbound.errors import InputError
 class Leading(nn.Module):
     """A network that wants exactly one batch dimension, made to take any number of leading dimensions.
 
-    x `(..., *event)` is folded to `(N, *event)` and given to `net`, whose `(N, *out)` is unfolded to `(...,
-    *out)`. A layer such as `nn.Linear` needs no such help; a convolution does.
+    x `(..., *event)` is folded to `(N, *event)` for `net`, and its output `(N, *out)` unfolded to `(..., *out)`.
+    A layer such as `nn.Linear` needs no such help; a convolution does.
 
     Example:
         >>> import torch
