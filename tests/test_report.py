@@ -80,6 +80,12 @@ def page(folder: Path, **changes: Any) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def images(page: str) -> list[bytes]:
+    """The bytes of the pictures inside."""
+    sources = [attributes["src"] or "" for name, attributes in Reader(page).elements if name == "img"]
+    return [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
+
+
 def test_every_number_stands_there_with_its_error_and_unit(tmp_path: Path) -> None:
     text = Reader(page(tmp_path)).text
     for words in (
@@ -125,6 +131,13 @@ def test_the_page_is_whole_without_numbers_or_pictures(tmp_path: Path) -> None:
     assert "Pictures" not in Reader(page(tmp_path, numbers={}, pictures={})).text
 
 
+def test_the_rate_of_each_dimension_is_drawn_where_it_is_known(tmp_path: Path) -> None:
+    assert len(images(page(tmp_path))) == 1
+    drawn = images(page(tmp_path, numbers=numbers(kl_per_dimension=[1.0, 0.2])))
+    assert drawn[0] == PNG
+    assert drawn[1].startswith(PNG_SIGNATURE)
+
+
 def test_settings_read_as_a_person_would_write_them(tmp_path: Path) -> None:
     text = Reader(page(tmp_path)).text
     assert "lr0.001patiencenonehidden200, 100tensorboardno" in text
@@ -150,12 +163,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 def test_pictures_are_inside_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "grid.png"
     file.write_bytes(PNG + b"more")
-    reader = Reader(page(tmp_path, pictures={"a": PNG, "b": file}))
-    sources = [attributes["src"] or "" for name, attributes in reader.elements if name == "img"]
-    assert [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources] == [
-        PNG,
-        file.read_bytes(),
-    ]
+    assert images(page(tmp_path, pictures={"a": PNG, "b": file})) == [PNG, file.read_bytes()]
 
 
 def test_pictures_that_are_none_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
