@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
 DEMO := demo
+DEMO_SETTINGS := --hidden 512 512 --activation silu --epochs 20 --schedule cosine
+DEMO_PARTICLES := 1000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,8 +21,15 @@ help: ## list the targets
 
 install: $(INSTALLED) ## make .venv with the library and its development tools
 
+# Every time from the start: what an earlier demonstration left is removed.
 demo: $(INSTALLED) ## train a VAE on MNIST, measure it and write demo/report.html
-	$(BIN)/lowerbound train vae --data mnist --out $(DEMO)/run
+	rm -rf $(DEMO)
+	$(BIN)/lowerbound train vae --data mnist --out $(DEMO)/run $(DEMO_SETTINGS)
+	$(BIN)/lowerbound evaluate $(DEMO)/run --particles $(DEMO_PARTICLES)
+	$(BIN)/lowerbound sample $(DEMO)/run --count 100 --out $(DEMO)/samples.png
+	$(BIN)/lowerbound reconstruct $(DEMO)/run --count 50 --out $(DEMO)/reconstructions.png
+	$(BIN)/lowerbound interpolate $(DEMO)/run --from 0 --to 1 --out $(DEMO)/interpolation.png
+	$(BIN)/lowerbound report $(DEMO)/run --out $(DEMO)/report.html
 
 test: lint types ## lint, types and every test, those on fetched data too
 	@SECONDS=0; $(BIN)/python -m pytest && echo "the tests took $$SECONDS seconds"

@@ -45,6 +45,11 @@ def test_small_pictures_are_enlarged_by_a_whole_factor_and_large_ones_left() -> 
     assert plots.grid(np.zeros((1, 64, 48)), 0, 1).shape == (64, 48, 3)
 
 
+def test_a_grid_is_about_square_whatever_its_pictures_are() -> None:
+    assert plots.grid(np.zeros((16, 60, 60)), 0, 1).shape == (246, 246, 3)
+    assert plots.grid(np.zeros((16, 120, 60)), 0, 1).shape == (364, 370, 3)
+
+
 def test_colour_keeps_its_channels() -> None:
     pictures = np.zeros((1, 60, 60, 3), np.uint8)
     pictures[..., 1] = 255

@@ -124,6 +124,7 @@ def test_what_is_not_finite_or_not_known_is_said(tmp_path: Path) -> None:
     )
     text = Reader(page(tmp_path, numbers=given)).text
     assert "not finite nats" in text
+    assert "too few to tell" in text
     assert "reconstruction error" not in text
 
 

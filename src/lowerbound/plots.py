@@ -45,7 +45,7 @@ def grid(pictures: Array, low: float, high: float, columns: int | None = None) -
         pictures: values on the data's own scale; C is 1 (grey) or 3 (red, green, blue).
         low: the value shown black.
         high: the value shown white; values beyond the two are clamped.
-        columns: pictures in a row; without it, as square a grid as can be.
+        columns: pictures in a row; without it, as many as make the page about square.
 
     Raises:
         InputError: when these are not pictures, or hold values that are not finite.
@@ -55,7 +55,7 @@ def grid(pictures: Array, low: float, high: float, columns: int | None = None) -
         (114, 288, 3)
     """
     tiles = _tiles(pictures, low, high)
-    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    columns = columns or max(1, round(math.sqrt(len(tiles) * tiles.shape[1] / tiles.shape[2])))
     rows = math.ceil(len(tiles) / columns)
     height, width = tiles.shape[1] + 2, tiles.shape[2] + 2
     page = np.full((rows, columns, height, width, 3), PAPER, np.uint8)
@@ -67,8 +67,8 @@ def pairs(originals: Array, reconstructions: Array, low: float, high: float, col
     """Each original above its reconstruction, laid out as a grid of such pairs; shapes and scale as for `grid`.
 
     Example:
-        >>> pairs(np.zeros((20, 28, 28)), np.ones((20, 28, 28)), low=0, high=1, columns=10).shape
-        (226, 578, 3)
+        >>> pairs(np.zeros((50, 28, 28)), np.ones((50, 28, 28)), low=0, high=1).shape
+        (568, 578, 3)
     """
     return grid(np.concatenate((originals, reconstructions), axis=1), low, high, columns)
 
@@ -122,6 +122,7 @@ def curves(lines: Mapping[str, Mapping[float, float]], x: str = "epoch", y: str 
         axes.plot(list(points), list(points.values()), label=name, color=colour, linewidth=1.4, marker=marker)
     _leave_out_the_lowest(axes, [value for points in lines.values() for value in points.values()])
     axes.set(xlabel=x, ylabel=y)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -192,18 +192,25 @@ def _row(name: str, meaning: str, value: str, unit: str) -> Markup:
 
 def _reliability(numbers: Mapping[str, Any]) -> Iterator[Markup]:
     """What the effective sample size and Pareto k-hat say of log p(x)."""
-    if "khat" not in numbers or "ess" not in numbers:
-        return
-    ess, khat, share = numbers["ess"], numbers["khat"], numbers["khat"]["share_above_0.7"]
-    doubtful = f"{round(share * numbers['count']):,} of {numbers['count']:,} data"
-    yield tag("h2", "Can log p(x) be believed?")
-    yield tag(
-        "p",
-        f"It averages {numbers['particles']:,} weighted draws a datum, of which the heaviest count most. The effective "
-        f"sample size is {_number(ess['median'], 1)} draws for the median datum and {_number(ess['min'], 1)} for the "
-        f"worst. The Pareto k-hat of the weights is {_number(khat['median'], 2)} for the median datum and "
-        f"{_number(khat['max'], 2)} for the worst; {doubtful} are above {RELIABLE_K}, where an estimate is "
-        f"not reliable. {_verdict(share)}",
+    if "khat" in numbers and "ess" in numbers:
+        ess = numbers["ess"]
+        draws = (
+            f"It averages {numbers['particles']:,} weighted draws a datum, of which the heaviest count most. The "
+            f"effective sample size is {_number(ess['median'], 1)} draws for the median datum and "
+            f"{_number(ess['min'], 1)} for the worst. "
+        )
+        yield tag("h2", "Can log p(x) be believed?")
+        yield tag("p", draws, _tail(numbers["khat"], numbers["count"]))
+
+
+def _tail(khat: Mapping[str, Any], count: int) -> str:
+    if khat["median"] is None:
+        return "These are too few to tell from their Pareto k-hat whether the estimates are reliable."
+    share = khat["share_above_0.7"]
+    return (
+        f"The Pareto k-hat of the weights is {_number(khat['median'], 2)} for the median datum and "
+        f"{_number(khat['max'], 2)} for the worst; {round(share * count):,} of {count:,} data are above "
+        f"{RELIABLE_K}, where an estimate is not reliable. {_verdict(share)}"
     )
 
 
