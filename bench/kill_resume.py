@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from _harness import record
-
 from lowerbound.run import Run
 
 SETTINGS = (

@@ -77,8 +77,10 @@ class Record:
     def from_json(cls, content: object) -> Self:
         """Read what `to_json` wrote; `InputError` says what is foreign, newer, changed or ill-typed."""
         fields = _checked(content)
-        data, settings = DataSpec.from_json(fields["data"]), Settings.from_json(fields["settings"])
-        return cls(**{**fields, "data": data, "settings": settings})
+        fields["data"] = DataSpec.from_json(fields["data"])
+        fields["settings"] = Settings.from_json(fields["settings"])
+        fields["arguments"] = registry.get(fields["recipe"]).check(fields["arguments"])
+        return cls(**fields)
 
     @property
     def identity(self) -> str:
@@ -144,7 +146,6 @@ class Run:
         """
         path = Path(path)
         run = cls(path, _read_record(path))
-        registry.get(run.record.recipe).check(run.record.arguments)
         if run.record.weights is not None:
             run._check_weights(run.record.weights)
         return run
@@ -165,7 +166,8 @@ class Run:
             with torch.device("meta"):
                 return self._build()
         except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
-            raise InputError(f"recipe {self.record.recipe} cannot be built as asked: {error}") from error
+            recipe = self.record.recipe
+            raise InputError(f"{self.path}: recipe {recipe} cannot be built as asked: {error}") from error
 
     def draw(self) -> Setup:
         """Build the setup with first weights, drawn from the run's seed; the caller's random state is left alone."""
@@ -289,6 +291,8 @@ def _read_record(folder: Path) -> Record:
         return Record.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is cut short or is not JSON: {error}") from error
+    except OverflowError as error:
+        raise InputError(f"{path} holds a number beyond all range: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -102,7 +102,7 @@ def test_a_trained_run_is_not_trained_again(new_run: MakeRun, digits: Dataset) -
     before = weights(run)
     train(Run.open(run.path), digits, progress=listener)
     assert weights(run) == before
-    assert listener.said == [f"{run.path} is trained already"]
+    assert listener.said == [f"nothing to do: {run.path} has trained already"]
 
 
 def test_other_data_are_refused_by_fingerprint(new_run: MakeRun, digits: Dataset) -> None:
@@ -111,7 +111,7 @@ def test_other_data_are_refused_by_fingerprint(new_run: MakeRun, digits: Dataset
     with pytest.raises(InputError, match=f"{digits.spec.fingerprint[:12]}.*{other.spec.fingerprint[:12]}"):
         train(run, other)
     resplit = replace(digits, spec=replace(digits.spec, split_seed=7))
-    with pytest.raises(InputError, match="split seed 0.*split seed 7"):
+    with pytest.raises(InputError, match=r"split seed 0.*split seed 7"):
         train(run, resplit)
 
 

@@ -50,7 +50,7 @@ def train(run: Run, data: Dataset, *, progress: Progress | None = None) -> None:
     device = choose_device(run.settings.device, world)
     shown = progress if progress is not None and world.leads else Silent()
     if run.finished:
-        shown.say(f"{run.path} is trained already")
+        shown.say(f"nothing to do: {run.path} has {run.record.state} already")
         return
     try:
         with joined(device, world), isolated(device), postponed() as request:
