@@ -1,0 +1,129 @@
+"""What there is to test: every registered likelihood with the kinds it fits, and every recipe on tiny specs of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch import distributions as D
+from torch.distributions import Distribution, constraints
+
+from lowerbound.core import Batch, Parametric
+from lowerbound.data.likelihoods import ACCEPTS, default_likelihood
+from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.recipes import Setup, get, names, parts
+
+LIKELIHOODS = [name for name in get_args(parts.LikelihoodName) if name != "auto"]
+FITS = [(name, kind) for name in LIKELIHOODS for kind in sorted(ACCEPTS[name])]
+"""Every likelihood with every kind of value it fits."""
+
+LEVELS = {"binary": 2, "byte": 8, "category": 4}
+RANGES = {"binary": (0, 1), "byte": (0, 7), "unit": (0, 1), "real": (-3, 3), "count": (0, 9), "category": (0, 3)}
+
+
+def variable(kind: Any, shape: tuple[int, ...] = (8, 8)) -> Variable:
+    """A variable of this kind, its sensible likelihood chosen."""
+    columns = shape[0] if len(shape) == 1 else 1
+    real = {"mean": (0.5,) * columns, "std": (2.0,) * columns} if kind == "real" else {}
+    low, high = RANGES[kind]
+    plain = Variable("x", kind, shape, low, high, levels=LEVELS.get(kind), **real)
+    return replace(plain, likelihood=default_likelihood(plain)[0])
+
+
+def spec(*variables: Variable) -> DataSpec:
+    """Data of these variables, with a condition of three labels."""
+    label = Variable("label", "category", (1,), 0, 2, levels=3)
+    return DataSpec("toy", variables, label, 10, "0" * 64, {"train": 8, "validation": 1, "test": 1}, 0)
+
+
+def raw(kind: str, *shape: int) -> Tensor:
+    """Stored values of this kind."""
+    low, high = RANGES[kind]
+    if kind in {"real", "unit"}:
+        return low + (high - low) * torch.rand(shape)
+    return torch.randint(low, high + 1, shape, dtype=torch.uint8 if kind in {"binary", "byte"} else torch.int64)
+
+
+def batch(kind: str, rows: int, shape: tuple[int, ...] = (8, 8)) -> Batch:
+    """A raw batch as the loader gives it, labels one-hot."""
+    return Batch({"x": raw(kind, rows, *shape)}, torch.eye(3)[torch.arange(rows) % 3], torch.arange(rows))
+
+
+def likelihood(name: str, shape: tuple[int, ...] = (), kind: str | None = None) -> Parametric:
+    """The likelihood, reading its parameters off what it is given."""
+    part = parts.family(name).build(nn.Identity(), variable(kind or min(ACCEPTS[name]), shape))
+    assert isinstance(part, Parametric)
+    return part
+
+
+def parameters(part: Parametric, *shape: int, spread: float = 1.0) -> Tensor:
+    """Random network outputs for values of this shape."""
+    per_value = (part.per_value,) if part.per_value > 1 else ()
+    return spread * torch.randn((*shape, *per_value))
+
+
+def support(d: Distribution) -> Any:
+    """The support of one value."""
+    base = d.base_dist if isinstance(d, D.Independent) else d
+    return base._component_distribution.support if isinstance(base, D.MixtureSameFamily) else base.support
+
+
+def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
+    """x (N, *batch) and weights (N, 1, …) with Σ w f(x) = ∫ f(x) dx for a scalar d; Σ f(x) over all values if discrete.
+
+    In [0, 1] through x = σ(t), and on the line at the mean plus t standard deviations, by the trapezoidal rule.
+    """
+    domain, lead = support(d), (1,) * len(d.batch_shape)
+    if domain.is_discrete:
+        top = {constraints.nonnegative_integer: counts, constraints.boolean: 1}.get(domain)
+        x = torch.arange(1.0 + (domain.upper_bound if top is None else top)).reshape(-1, *lead)
+        return x.expand(-1, *d.batch_shape), torch.ones_like(x)
+    t = torch.linspace(-45, 45, 90_001).reshape(-1, *lead)
+    step = (t[1] - t[0]).squeeze()
+    if domain is constraints.unit_interval:
+        return torch.sigmoid(t).expand(-1, *d.batch_shape), step * torch.sigmoid(t) * torch.sigmoid(-t)
+    return d.mean + t * d.stddev, step * d.stddev
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe with arguments for data of one kind."""
+
+    recipe: str
+    kind: str
+    arguments: tuple[tuple[str, Any], ...]
+
+    def build(self, **more: Any) -> Setup:
+        """The setup, of small networks in the default dtype."""
+        known = get(self.recipe).parameters
+        small = {"latent": 2, "hidden": (4, 6, 8), "particles": 2}
+        wanted = {**small, **dict(self.arguments), **more}
+        return get(self.recipe).build(spec(variable(self.kind)), **{k: v for k, v in wanted.items() if k in known})
+
+    def __str__(self) -> str:
+        return "-".join([self.recipe, self.kind, *(str(value) for _, value in self.arguments)])
+
+
+def options(recipe: str, argument: str) -> tuple[Any, ...]:
+    """The values a recipe's argument chooses among; none if it has no such argument."""
+    known = get(recipe).parameters
+    return get_args(known[argument].hint) if argument in known else ()
+
+
+def cases(*arguments: str) -> list[Any]:
+    """Every recipe × likelihood × kind it fits × each value of these arguments, where the recipe has them."""
+    return [
+        pytest.param(case, id=str(case))
+        for recipe in names()
+        for chosen in product(*(_choices(recipe, name) for name in arguments))
+        for name, kind in (FITS if options(recipe, "likelihood") else [("auto", kind) for kind in RANGES])
+        for case in [Case(recipe, kind, tuple(pair for pair in (*chosen, ("likelihood", name)) if pair[1] is not None))]
+    ]
+
+
+def _choices(recipe: str, argument: str) -> list[tuple[str, Any]]:
+    return [(argument, each) for each in options(recipe, argument) or (None,)]
