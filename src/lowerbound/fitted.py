@@ -22,6 +22,7 @@ from lowerbound.core import Batch, log_marginal
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array
 from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.data.rows import Rows
 from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import DataSpec, Kind, Variable
 from lowerbound.errors import InputError
@@ -78,9 +79,9 @@ class Fitted:
             return rawdata.joined([show(self.setup, self.spec, part) for part in px])
 
     def encode(self, x: Values) -> Array:
-        """E[z|x], (N, D): the same for the same row, whatever stands beside it.
+        """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
 
-        A model of binarised pictures is shown the grey values themselves, which are the mean of what it was shown.
+        A model of binarised pictures is shown the grey values themselves, the mean of what it was trained on.
         """
         with torch.no_grad():
             codes = [self._posterior_mean(batch) for batch in rawdata.batches(self.spec, x)]
@@ -125,9 +126,16 @@ class Fitted:
 
         data: anything that `load_data` takes; by default what the model was trained on.
         """
-        rows = self.dataset(data).split(split)
+        rows = self.rows(data, split)
         figures = metrics.evaluate(self.setup, rows, _positive("particles", particles), seed, watch)
-        return {"split": split, **figures}
+        return {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split, **figures}
+
+    def rows(self, data: Any = None, split: str = "test") -> Rows:
+        """The train, validation or test split of data for this model, or all of them; see `dataset`."""
+        found = self.dataset(data)
+        if split == "all":
+            return Rows(found.spec, found.arrays, found.condition, np.arange(found.spec.count))
+        return found.split(split)
 
     def dataset(self, source: Any = None) -> Dataset:
         """Data for this model: `source`, which must be of its kind; by default what it was trained on.
@@ -136,7 +144,8 @@ class Fitted:
             InputError: data of another kind or shape; or no source, and the data are not at hand or have changed.
         """
         if source is None:
-            return self._data or self._recorded_data()
+            self._data = self._data or self._recorded_data()
+            return self._data
         data = source if isinstance(source, Dataset) else load_like(self.spec, source)
         for variable in self.spec.variables:
             _require_alike(data.spec.variable(variable.name), variable)
@@ -207,6 +216,8 @@ def train(
     lowerbound.errors.InputError: neither the recipe vae nor training has an argument 'epoch'; did you mean 'epochs'?
     """
     given, settings = sorted_arguments(registry.get(recipe), arguments)
+    if out is None and World.from_environment().size > 1:
+        raise InputError("several processes need one folder for their run; say which (out)")
     dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind)
     folder = Path(tempfile.mkdtemp(prefix="lowerbound-")) if out is None else Path(out)
     run = Run.create(folder, recipe, given, dataset.spec, settings, recorded_source(data))

@@ -9,8 +9,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import make_dataclass
 from functools import reduce
-from importlib.metadata import version
 from typing import Annotated, NoReturn, get_origin
 
 import tyro
@@ -62,22 +62,36 @@ def run(args: Sequence[str]) -> int:
     0
     """
     try:
-        obey(args)
+        return obey(args)
     except BrokenPipeError:
         return leave_quietly()
     except (Exception, KeyboardInterrupt) as error:
         return refuse(error, "--debug" in args)
-    return 0
 
 
-def obey(args: Sequence[str]) -> None:
-    """Parse and carry out one command line."""
-    if args and args[0] in ("--version", "-V"):
-        print(f"lowerbound {version('lowerbound')}")
-        return
-    verb = parse(args)
-    verb.answer().show(verb.common)
+def obey(args: Sequence[str]) -> int:
+    """Parse and carry out one command line; return the exit code of help and of usage errors, else 0."""
+    code = 0
+    try:
+        print_version() if args and args[0] in ("--version", "-V") else carry_out(parse(args))
+    except SystemExit as stop:  # tyro's, after help or a usage error
+        code = int(stop.code or 0)
     sys.stdout.flush()
+    return code
+
+
+def carry_out(verb: Verb) -> None:
+    """Do what is asked and say what came of it; of several processes under torchrun the first one speaks."""
+    answer = verb.answer()
+    if os.environ.get("RANK", "0") == "0":
+        answer.show(verb.common)
+
+
+def print_version() -> None:
+    """The installed version of the package."""
+    from importlib.metadata import version  # slow to import, and only this needs it
+
+    print(f"lowerbound {version('lowerbound')}")
 
 
 def parse(args: Sequence[str]) -> Verb:
@@ -98,8 +112,9 @@ def read(kind: type[Verb], args: Sequence[str], prog: str, description: str | No
 
 
 def overview() -> type[Verb]:
-    """All verbs as one type, for the help of the command as a whole."""
-    each = [Annotated[kind, tyro.conf.subcommand(name, description=summary(kind))] for name, kind in VERBS.items()]
+    """All verbs, without their arguments, as one type: for the help of the command as a whole."""
+    stand_ins = {name: make_dataclass("Any", [], namespace={"__doc__": summary(kind)}) for name, kind in VERBS.items()}
+    each = [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in stand_ins.items()]
     return reduce(operator.or_, each)  # type: ignore[return-value]
 
 

@@ -93,7 +93,7 @@ class Interpolate(OfRun):
 class Encode(OfRun):
     """Write the posterior mean of each datum, with its row number and its label if it has one."""
 
-    rows: Flat[Which] = field(default=Which())
+    rows: Flat[Which] = field(default=Which(split="all"))
     output: Flat[Output]
 
     def answer(self) -> Answer:

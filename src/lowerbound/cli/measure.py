@@ -13,7 +13,6 @@ from lowerbound.cli.verb import Answer, Common, Flat, OfRun
 from lowerbound.files import write_json
 
 if TYPE_CHECKING:
-    from lowerbound.data.dataset import Dataset
     from lowerbound.fitted import Fitted
 
 
@@ -33,8 +32,7 @@ class Evaluate(OfRun):
 
     def answer(self) -> Answer:
         model = self.open()
-        data = model.dataset(self.rows.data)
-        figures = evaluated(model, data, self.rows.split, self.particles, self.common, self.seed)
+        figures = evaluated(model, self.rows, self.particles, self.common, self.seed)
         return Answer(figures, table(figures))
 
 
@@ -43,7 +41,7 @@ class Evaluate(OfRun):
 class LogProb(OfRun):
     """Write log p(x) of each datum, in nats, with its row number."""
 
-    rows: Flat[Which] = field(default=Which())
+    rows: Flat[Which] = field(default=Which(split="all"))
     particles: int = 1000
     """Draws of z a datum, for importance sampling."""
     seed: int = 0
@@ -62,14 +60,11 @@ class LogProb(OfRun):
         return Answer({**facts, "out": str(self.output.out)}, text)
 
 
-def evaluated(
-    model: Fitted, data: Dataset, split: str, particles: int, common: Common, seed: int = 0
-) -> dict[str, Any]:
+def evaluated(model: Fitted, rows: Which, particles: int, common: Common, seed: int = 0) -> dict[str, Any]:
     """The figures of a split; those of a run's own data are also kept in its folder."""
-    found = model.evaluate(data, split, particles, seed, watcher(common, "rows"))
-    figures = {"data": data.spec.name, "fingerprint": data.spec.fingerprint, **found}
-    if model.run is not None and data.spec.fingerprint == model.spec.fingerprint:
-        write_json(kept_at(model.run.path, split), figures)
+    figures = model.evaluate(rows.data, rows.split, particles, seed, watcher(common, "rows"))
+    if model.run is not None and figures["fingerprint"] == model.spec.fingerprint:
+        write_json(kept_at(model.run.path, rows.split), figures)
     return figures
 
 

@@ -64,7 +64,7 @@ def write_npz(path: Path, columns: Columns) -> None:
     import numpy as np
 
     with replacing(path) as scratch, scratch.open("wb") as stream:
-        np.savez(stream, **columns)
+        np.savez(stream, **dict(columns))  # type: ignore[arg-type]
 
 
 def write_parquet(path: Path, columns: Columns) -> None:

@@ -16,7 +16,6 @@ from lowerbound.cli.selection import Which, first, one
 from lowerbound.cli.verb import Answer, Flat, OfRun, Switch
 
 if TYPE_CHECKING:
-    from lowerbound.data.dataset import Dataset
     from lowerbound.data.rows import Rows
     from lowerbound.fitted import Fitted
     from lowerbound.plots import Drawing
@@ -55,24 +54,21 @@ class Report(OfRun):
         out = self.out or self.run / "report.html"
         refuse_existing(out, self.force)
         model, run = self.open(), Run.open(self.run)
-        data = model.dataset(self.rows.data)
-        numbers = kept(self.run, data, self.rows.split) or self._numbers(model, data)
-        pictures = dict(drawings(model, data.split(self.rows.split)))
+        rows = self.rows.of(model)
+        numbers = kept(run, rows, self.rows.split) or evaluated(model, self.rows, self.particles, self.common)
+        pictures = dict(drawings(model, rows))
         write_report(out, **heading(run), numbers=numbers, facts=facts(run), pictures=pictures)
         return Answer({"out": str(out), "numbers": numbers}, f"wrote {out}")
 
-    def _numbers(self, model: Fitted, data: Dataset) -> dict[str, Any]:
-        return evaluated(model, data, self.rows.split, self.particles, self.common)
 
-
-def kept(run: Path, data: Dataset, split: str) -> dict[str, Any] | None:
+def kept(run: Run, rows: Rows, split: str) -> dict[str, Any] | None:
     """The figures that evaluate left for this split of these data; None if there are none, or they cannot be read."""
     try:
-        found = json.loads(kept_at(run, split).read_text(encoding="utf-8"))
+        found = json.loads(kept_at(run.path, split).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     whole = isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in ("log_p", "ess", "khat"))
-    return found if whole and found.get("fingerprint") == data.spec.fingerprint else None
+    return found if whole and found.get("fingerprint") == rows.spec.fingerprint else None
 
 
 def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:

@@ -20,12 +20,12 @@ class Which:
 
     data: str | None = None
     """A file, a folder of pictures or a named data set; by default what the run was trained on."""
-    split: Literal["train", "validation", "test"] = "test"
+    split: Literal["train", "validation", "test", "all"] = "test"
     """Which part of them."""
 
     def of(self, model: Fitted) -> Rows:
         """The rows, checked to be such as the model was made for."""
-        return model.dataset(self.data).split(self.split)
+        return model.rows(self.data, self.split)
 
 
 def arrays(rows: Rows) -> dict[str, np.ndarray]:
