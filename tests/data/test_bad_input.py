@@ -132,15 +132,20 @@ def pictures(spoil: Callable[[Path], object], count: int = 12) -> Make:
     return make
 
 
-def sixteen_bit_rgb(path: Path) -> None:
-    """Pillow writes none, and reads one as if it had 8 bits."""
+def png(path: Path, width: int, height: int, bits: int, pixels: bytes) -> None:
+    """A PNG file in RGB, made by hand because Pillow writes no odd ones."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
-    header = struct.pack(">IIBBBBB", 6, 5, 16, 2, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + bytes(36)) * 5)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(pixels))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b""))
+
+
+def sixteen_bit_rgb(path: Path) -> None:
+    """Pillow reads one as if it had 8 bits."""
+    png(path, 6, 5, 16, (b"\0" + bytes(36)) * 5)
 
 
 def cut(path: Path, keep: float = 0.6) -> None:
@@ -154,9 +159,9 @@ def noisy_picture_cut(path: Path) -> None:
     cut(path)
 
 
-def bomb(path: Path) -> None:
-    """A picture of 400 million pixels in a file of 50 kB."""
-    Image.new("1", (20_000, 20_000)).save(path)
+def bomb(side: int) -> Callable[[Path], None]:
+    """A file of a hundred bytes that claims to unpack to gigabytes."""
+    return lambda folder: png(folder / "p07.png", side, side, 8, b"")
 
 
 class Rows:
@@ -238,7 +243,8 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("text in parquet", parquet(a=["1", "x"] * 6), {}, ("t.parquet, row 1 (from 0), column 'a' holds 'x'", "correct it")),
     ("lists in parquet", parquet(a=[[1.0]] * 12), {}, ("column 'a' holds '[1.0]'", "leave the column out")),
     ("damaged parquet", raw_bytes("t.parquet", b"PAR1 garbage PAR1"), {}, ("t.parquet is no parquet file", "write it again")),
-    ("binary csv", raw_bytes("t.csv", b"a,b\n" + bytes(range(128, 256)) * 9), {}, ("t.csv", ";")),
+    ("binary csv", raw_bytes("t.csv", b"a,b\n" + bytes(range(128, 256)) * 9), {}, ("t.csv, row 0 (from 0) has 1 cells", "same number")),
+    ("a name in another encoding", raw_bytes("t.csv", "länge,b\n1,2\n".encode("latin-1")), {}, ("t.csv has column names that are not UTF-8", "in UTF-8")),
     ("twice the same column", csv_rows(good_rows(), header="a,b,a"), {}, ("column 'a' is there twice", "of its own")),
     ("a column without a name", csv_rows(good_rows(), header=",b,c"), {}, ("column 0 (from 0) has no name", "name it")),
     ("no such label", csv_rows(good_rows()), {"labels": "colour"}, ("no column 'colour'", "choose one of: width")),
@@ -258,7 +264,9 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("16-bit colour", pictures(lambda f: sixteen_bit_rgb(f / "p07.png")), {}, ("p07.png has 16 bits", "to 8 bits")),
     ("transparency", pictures(lambda f: picture(f / "p07.png", mode="RGBA")), {}, ("p07.png is of mode RGBA", "grey (L) or RGB")),
     ("a palette", pictures(lambda f: picture(f / "p07.png", mode="P")), {}, ("p07.png is of mode P", "grey (L) or RGB")),
-    ("a decompression bomb", pictures(lambda f: bomb(f / "p07.png")), {}, ("p07.png", ";")),
+    ("a great picture", pictures(bomb(5_000)), {}, ("p07.png is 5000×5000", "scale it down")),
+    ("a greater picture", pictures(bomb(10_000)), {}, ("p07.png has over 16,777,216 pixels", "scale it down")),
+    ("a decompression bomb", pictures(bomb(60_000)), {}, ("p07.png has over 16,777,216 pixels", "scale it down")),
     ("another format under the ending", pictures(lambda f: Image.new("L", (6, 5)).save(f / "p07.png", "GIF")), {}, ("p07.png cannot be read", "replace it")),
     ("pictures here and below", pictures(lambda f: picture(f / "cats" / "a.png")), {}, ("both in it and in subfolders (cats)", "all of them in it")),
     ("one row only", given(real(1)), {}, ("array holds 1 row", "give 10 or more")),

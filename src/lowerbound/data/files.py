@@ -47,8 +47,8 @@ def read_path(path: Path, label: str | None = None) -> Raw:
         raise InputError(f"{place} is empty; write the data to it again")
     try:
         return replace(reader(path, label), name=shown(path.name))
-    except PermissionError:
-        raise InputError(f"{place} may not be read; give yourself the permission to read it") from None
+    except OSError as error:
+        raise InputError(f"{place} cannot be read ({error.strerror}); check it, and that you may read it") from None
 
 
 def read_npy(path: Path, label: str | None = None) -> Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,16 +31,22 @@ def read_pictures(folder: Path) -> Raw:
     Raises:
         InputError: naming the first picture that cannot be read, or is unlike the first one.
     """
-    place = shown(folder)
     paths = _paths(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        x = _decode_all(paths)
+    below = paths[0].parent != folder
+    labels = np.array([path.parent.name for path in paths]) if below else None
+    return Raw(folder.resolve().name, shown(folder), {"x": x}, labels)
+
+
+def _decode_all(paths: list[Path]) -> np.ndarray:
     like = _checked_form(paths[0])
     x = allocate((len(paths), *like.shape), np.dtype(np.uint8))
     with ThreadPoolExecutor() as pool:
         for row, values in enumerate(pool.map(lambda path: _decode(path, like, paths[0]), paths)):
             x[row] = values
-    inside = paths[0].parent != folder
-    labels = np.array([path.parent.name for path in paths]) if inside else None
-    return Raw(folder.resolve().name, place, {"x": x}, labels)
+    return x
 
 
 def _paths(folder: Path) -> list[Path]:
@@ -83,7 +90,9 @@ def _checked_form(path: Path) -> _Form:
             head = stream.read(26)
         with Image.open(path, formats=_FORMS) as picture:
             form = _Form(picture.mode, *picture.size)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{shown(path)} has over {MOST_PIXELS:,} pixels; scale it down") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise InputError(f"{shown(path)} cannot be read as a picture; replace it or remove it") from None
     if head[:8] == _PNG and head[24] == 16:
         raise InputError(f"{shown(path)} has 16 bits a value; convert all pictures to 8 bits")

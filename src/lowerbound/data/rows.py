@@ -149,7 +149,8 @@ class _Stream:
         return self._send(self._read(index))
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
-        return map(self._send, _ahead(self._read, order))
+        for pieces in _ahead(self._read, order):
+            yield self._send(pieces)
 
     def _read(self, index: Tensor) -> _Pieces:
         numbers = self._numbers[index.cpu().numpy()]

@@ -38,7 +38,7 @@ def read_parquet(path: Path, label: str | None = None) -> Raw:
         with pq.ParquetFile(path) as file:
             _refuse_huge(path, file.metadata)
             table = file.read()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{shown(path)} is no parquet file or is damaged ({_brief(error)}); write it again") from None
     return _raw(path, table, label)
 
