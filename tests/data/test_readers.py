@@ -114,9 +114,7 @@ def test_csv_of_truths_and_decimals(tmp_path: Path) -> None:
     assert holds(load_data(tmp_path / "t.csv"), np.array([[1, 1.5], [0, -2]] * 6))
 
 
-@pytest.mark.parametrize(
-    ("ending", "mode"), [("png", "RGB"), ("png", "L"), ("PNG", "1"), ("jpg", "RGB"), ("jpeg", "L")]
-)
+@pytest.mark.parametrize("form", ["png RGB", "png L", "PNG 1", "jpg RGB", "jpeg L"])
 def test_a_folder_of_pictures(form: str, tmp_path: Path) -> None:
     ending, mode = form.split()
     made = [Image.fromarray(values).convert(mode) for values in PICTURES]
