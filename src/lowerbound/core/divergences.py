@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
 
 
 def discrete_kl(p: Tensor, q: Tensor) -> Tensor:
@@ -30,7 +30,9 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
     """
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         return kl_divergence(q, p).unsqueeze(-1)
-    each = kl_divergence(q.base_dist, p.base_dist)
+    # torch's divergence between Bernoullis is the one that does not broadcast.
+    prior = p.base_dist.expand(q.base_dist.batch_shape) if isinstance(p.base_dist, Bernoulli) else p.base_dist
+    each = kl_divergence(q.base_dist, prior)
     return each.flatten(-q.reinterpreted_batch_ndims) if q.reinterpreted_batch_ndims else each.unsqueeze(-1)
 
 
