@@ -97,12 +97,13 @@ class Case:
     kind: str
     arguments: tuple[tuple[str, Any], ...]
 
-    def build(self, **more: Any) -> Setup:
+    def build(self, shape: tuple[int, ...] = (8, 8), **more: Any) -> Setup:
         """The setup, of small networks in the default dtype."""
         known = get(self.recipe).parameters
         small = {"latent": 2, "hidden": (4, 6, 8), "particles": 2}
         wanted = {**small, **dict(self.arguments), **more}
-        return get(self.recipe).build(spec(variable(self.kind)), **{k: v for k, v in wanted.items() if k in known})
+        given = {name: value for name, value in wanted.items() if name in known}
+        return get(self.recipe).build(spec(variable(self.kind, shape)), **given)
 
     def __str__(self) -> str:
         return "-".join([self.recipe, self.kind, *(str(value) for _, value in self.arguments)])

@@ -29,18 +29,18 @@ from lowerbound.core import (
     standard_normal,
     total,
 )
+from lowerbound.nets import join
 
 
 class Affine(nn.Module):
-    """weight @ v + bias; the weight may have leading dimensions of its own, one matrix a datum."""
+    """weight @ (v, c) + bias; the weight may have leading dimensions of its own, one matrix a datum."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
 
-    def forward(self, *given: Tensor) -> Tensor:
-        v = torch.cat(given, -1) if len(given) > 1 else given[0]
-        return (self.weight @ v.unsqueeze(-1)).squeeze(-1) + self.bias
+    def forward(self, v: Tensor, c: Tensor | None = None) -> Tensor:
+        return (self.weight @ join(v, c).unsqueeze(-1)).squeeze(-1) + self.bias
 
 
 class Constant(nn.Module):
@@ -52,6 +52,18 @@ class Constant(nn.Module):
 
     def forward(self, *given: Tensor) -> Tensor:
         return self.value.expand(*given[0].shape[:-1], self.value.shape[-1])
+
+
+class Same(nn.Module):
+    """The same (μ, log σ²) for every value of every datum."""
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = self.values[:, None] if self.values.dim() > 1 else self.values
+        return values.expand(*x.shape, 2)
 
 
 class Head(nn.Module):
