@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import os
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -283,7 +284,7 @@ def recorded_source(data: Any) -> str | None:
 
 
 def _trained(run: Run, data: Dataset, progress: Progress | None) -> Fitted:
-    fit(run, data, progress=progress or shown_on())
+    fit(run, data, progress=progress or shown_on(sys.stderr))
     trained = Run.open(run.path)
     device = choose_device(run.settings.device, World())
     return Fitted(trained.setup().to(device), trained.record.data, trained, data)

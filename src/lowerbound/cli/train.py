@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def arguments_of(recipe: Recipe) -> type[Any]:
 def _progress(common: Common) -> Progress:
     from lowerbound.training.progress import Silent, shown_on
 
-    return Silent() if common.quiet else shown_on()
+    return Silent() if common.quiet else shown_on(sys.stderr)
 
 
 def _trained(model: Fitted) -> Answer:

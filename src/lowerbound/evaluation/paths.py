@@ -31,7 +31,7 @@ def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     tensor(1.)
     """
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)
-    if 1 - cosine.abs() < 1e-6:
+    if 1 - cosine.abs() < 1e-6 or not (a.any() and b.any()):
         return linear(a, b, t)
     angle = torch.arccos(cosine)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)

@@ -1,0 +1,380 @@
+"""The command: every verb end to end, its JSON, its refusals and their exit codes, and how soon it helps."""
+
+import importlib.metadata
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from lowerbound import doctor
+from lowerbound.cli import command, progress
+from lowerbound.cli.command import VERBS, run
+from lowerbound.cli.verb import Answer, Common
+from lowerbound.errors import DivergedError, Interrupted, MissingExtraError
+
+TINY = ["--latent", "3", "--hidden", "16", "--epochs", "2", "--batch-size", "256"]
+
+Ask = Callable[..., tuple[int, str, str]]
+Answered = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    assert run(["train", "vae", "--data", "digits", "--out", str(path), "--quiet", *TINY]) == 0
+    return path
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run a command line in this process; its exit code, stdout and stderr."""
+
+    def asked(*args: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(arg) for arg in args])
+        return code, *capsys.readouterr()
+
+    return asked
+
+
+@pytest.fixture
+def answer(ask: Ask) -> Answered:
+    """The JSON object that a command line prints, alone, to stdout."""
+
+    def answered(*args: object) -> Any:
+        code, out, err = ask(*args, "--json")
+        assert (code, out.count("\n")) == (0, 1), err
+        return json.loads(out, parse_constant=pytest.fail)
+
+    return answered
+
+
+def elsewhere(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(args, capture_output=True, text=True, timeout=60, **options)
+
+
+# --- help --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", ["--help", "--version", "smaple", "train", *(f"{verb} --help" for verb in VERBS)])
+def test_help_needs_no_torch(args: str) -> None:
+    code = f"import sys; from lowerbound.cli.command import run; run({args.split()}); print(*sys.modules)"
+    modules = elsewhere(sys.executable, "-c", code).stdout.splitlines()[-1].split()
+    assert not {"torch", "numpy", "matplotlib", "sklearn", "rich"} & set(modules)
+
+
+def test_help_is_there_in_a_third_of_a_second() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        elsewhere(sys.executable, "-m", "lowerbound", "--help")
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_help_lists_the_verbs_and_a_recipe_its_arguments(ask: Ask) -> None:
+    code, out, _ = ask("--help")
+    assert code == 0
+    assert all(verb in out for verb in VERBS)
+    code, out, _ = ask("train", "vae", "--help")
+    assert code == 0
+    assert all(option in out for option in ("--latent", "--free-bits", "--batch-size", "--json", "RECIPE"))
+    assert ask("sample", "somewhere", "--help")[1].count("Folder of a trained run") == 1
+
+
+def test_the_version_is_that_of_the_package(ask: Ask) -> None:
+    assert ask("--version")[1] == f"lowerbound {importlib.metadata.version('lowerbound')}\n"
+
+
+# --- verbs -------------------------------------------------------------------------------------------------------
+
+
+def test_train_says_what_it_left(answer: Answered, tmp_path: Path) -> None:
+    found = answer("train", "vae", "--data", "digits", "--out", tmp_path / "run", *TINY)
+    assert found["run"] == str(tmp_path / "run")
+    assert found["state"] == "trained"
+    record = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert (record["arguments"]["latent"], record["settings"]["epochs"]) == (3, 2)
+    assert answer("train", "--resume", tmp_path / "run")["state"] == "trained"
+
+
+def test_training_tells_stderr_how_far_it_is_and_quiet_does_not(ask: Ask, tmp_path: Path) -> None:
+    code, out, err = ask("train", "vae", "--data", "digits", "--out", tmp_path / "a", *TINY)
+    assert (code, "epoch 2/2" in err, "lowerbound evaluate" in out) == (0, True, True)
+    assert ask("train", "vae", "--data", "digits", "--out", tmp_path / "b", "--quiet", *TINY) == (0, "", "")
+
+
+def test_evaluate_keeps_its_figures_in_the_run(answer: Answered, ask: Ask, trained: Path) -> None:
+    found = answer("evaluate", trained, "--particles", "20")
+    assert found == json.loads((trained / "evaluation-test.json").read_text())
+    assert (found["split"], found["count"], found["particles"], found["units"]) == ("test", 179, 20, "nats")
+    assert found["elbo"]["value"] <= found["log_p"]["value"] + 3 * found["log_p"]["monte_carlo"]
+    text = ask("evaluate", trained, "--particles", "20")[1]
+    assert f"{found['log_p']['value']:.2f} ± {found['log_p']['stderr']:.2f}" in text
+
+
+def test_figures_of_other_data_are_not_kept_as_the_runs(ask: Ask, tmp_path: Path) -> None:
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(ord(name)).normal(size=(60, 3)))
+    ask("train", "vae", "--data", tmp_path / "a.npy", "--out", tmp_path / "run", *TINY)
+    kept = tmp_path / "run" / "evaluation-all.json"
+    evaluate = ("evaluate", tmp_path / "run", "--split", "all", "--particles", "3")
+    assert ask(*evaluate, "--data", tmp_path / "b.npy")[0] == 0
+    assert not kept.exists()
+    assert ask(*evaluate)[0] == 0
+    assert kept.exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".png"])
+def test_sample_writes_what_the_ending_says(answer: Answered, trained: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"samples{suffix}"
+    assert answer("sample", trained, "--count", "12", "--out", out) == {"count": 12, "out": str(out)}
+    read = {
+        ".npy": lambda: np.load(out).shape == (12, 8, 8),
+        ".npz": lambda: np.load(out)["x"].shape == (12, 8, 8),
+        ".parquet": lambda: pyarrow.parquet.read_table(out).shape == (12, 64),
+        ".png": lambda: Image.open(out).format == "PNG",
+    }
+    assert read[suffix]()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_the_seed_fixes_the_samples(ask: Ask, trained: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        ask("sample", trained, "--seed", seed, "--draw", "--out", tmp_path / f"{name}.npy")
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_pictures_of_reconstructions_and_of_a_path(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    assert answer("reconstruct", trained, "--count", "10", "--out", tmp_path / "r.png")["count"] == 10
+    path = answer("interpolate", trained, "--from", "0", "--to", "3", "--steps", "6", "--out", tmp_path / "i.png")
+    assert path["count"] == 6
+    width, height = Image.open(tmp_path / "i.png").size
+    assert width > 5 * height
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_decode_takes_what_encode_wrote(answer: Answered, trained: Path, tmp_path: Path, suffix: str) -> None:
+    codes, out = tmp_path / f"z{suffix}", tmp_path / "x.npy"
+    assert answer("encode", trained, "--split", "test", "--out", codes)["count"] == 179
+    answer("decode", trained, codes, "--out", out)
+    answer("reconstruct", trained, "--count", "179", "--out", tmp_path / "r.npy")
+    np.testing.assert_allclose(np.load(out), np.load(tmp_path / "r.npy"), atol=1e-4)
+
+
+def test_codes_come_with_their_rows_and_labels(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    assert answer("encode", trained, "--out", tmp_path / "z.parquet")["count"] == 1797
+    table = pyarrow.parquet.read_table(tmp_path / "z.parquet")
+    assert table.column_names == ["z0", "z1", "z2", "row", "label"]
+    assert table["row"].to_pylist() == list(range(1797))
+
+
+def test_log_prob_of_every_row(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    found = answer("log-prob", trained, "--particles", "5", "--split", "test", "--out", tmp_path / "p.npz")
+    assert np.load(tmp_path / "p.npz")["log_p"].mean() == pytest.approx(found["mean"], rel=1e-5)
+
+
+def test_report_is_one_page_with_pictures(answer: Answered, ask: Ask, trained: Path, tmp_path: Path) -> None:
+    figures = answer("evaluate", trained, "--particles", "20")
+    found = answer("report", trained, "--out", tmp_path / "report.html")
+    assert found["numbers"] == figures
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<img") == 6
+    assert f"{-figures['log_p']['value']:.2f}" in page
+    assert ask("report", trained, "--out", tmp_path / "report.html")[0] == 2
+
+
+def test_report_computes_figures_that_are_not_there(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    (trained / "evaluation-validation.json").write_text('{"cut": ')
+    found = answer("report", trained, "--split", "validation", "--particles", "5", "--out", tmp_path / "report.html")
+    assert (found["numbers"]["split"], found["numbers"]["particles"]) == ("validation", 5)
+
+
+def test_a_report_of_rows_that_are_no_pictures(answer: Answered, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    answer("train", "vae", "--data", tmp_path / "x.npy", "--out", tmp_path / "run", *TINY)
+    answer("report", tmp_path / "run", "--particles", "3")
+    assert (tmp_path / "run" / "report.html").read_text().count("<img") == 3
+
+
+def test_recipes_and_their_arguments(answer: Answered, ask: Ask) -> None:
+    assert "vae" in answer("recipes")["recipes"]
+    assert answer("recipes", "vae")["arguments"]["latent"] == {"default": 50, "help": "dimensions of z."}
+    assert "free_bits" in ask("recipes", "vae")[1]
+
+
+def test_data_says_which_likelihood_and_why(answer: Answered, ask: Ask, tmp_path: Path) -> None:
+    assert set(answer("data")["sources"]) >= {"digits", "mnist"}
+    found = answer("data", "digits")
+    assert (found["count"], found["likelihood"]) == (1797, "bernoulli")
+    assert found["why"] in ask("data", "digits")[1]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 5, (30, 2)))
+    assert answer("data", tmp_path / "x.npy")["variables"][0]["kind"] == "count"
+    assert answer("data", tmp_path / "x.npy", "--kind", "real")["variables"][0]["kind"] == "real"
+
+
+def test_doctor_names_what_is_missing_and_the_cure(answer: Answered, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answer("doctor")
+    assert found["libraries"]["torch"]
+    assert found["cache"]["sets"]["digits"] is True
+    true_version = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "tensorboard" else true_version(name))
+    monkeypatch.setattr(doctor, "compiler", lambda: None)
+    assert answer("doctor")["extras"]["tensorboard"]["install"] == "pip install 'lowerbound[tensorboard]'"
+    text = ask("doctor")[1]
+    assert "tensorboard: missing; pip install 'lowerbound[tensorboard]'" in text
+    assert "install g++" in text
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("smaple", 'did you mean "sample"'),
+        ("train vea --data digits --out {new}", "did you mean 'vae'"),
+        ("train vae --data nowhere.csv --out {new}", "there is no file and no named source nowhere.csv"),
+        ("train vae --data digits --out {run}", "holds a run"),
+        ("train vae --data digits --out {new} --likelihood poisson", "poisson is no likelihood"),
+        ("train vae --data digits --out {new} --epochs 0", "at least 1"),
+        ("train vae --data digits --out {new} --latent 0", "at least 1"),
+        ("train --resume {new}", "there is no run at"),
+        ("evaluate {new}", "there is no run at"),
+        ("evaluate {run} --particles 0", "particles must be"),
+        ("sample {run} --out {new}.txt", "must end in one of: .png, .npy, .npz, .parquet"),
+        ("sample {run} --out {run}/recipe.json", "must end in one of"),
+        ("encode {run} --out {new}.png", "must end in one of: .npy"),
+        ("interpolate {run} --from 0 --to 179 --out {new}.png", "rows 0 to 178"),
+        ("decode {run} {new}.npy --out {new}.png", "there is no file"),
+        ("recipes vea", "did you mean 'vae'"),
+        ("data {run}/weights.safetensors", "of no known form"),
+    ],
+)
+def test_refusals_are_one_sentence_and_code_2(ask: Ask, trained: Path, tmp_path: Path, line: str, words: str) -> None:
+    code, out, err = ask(*line.format(run=trained, new=tmp_path / "new").split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("lowerbound: error: ")
+    assert words in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train vae --data digits --out x --latnt 3", "--latent"),
+        ("sample", "--out"),
+        ("sample {run} --out x.png --count many", "--count"),
+        ("train vae --data digits --out x --net cnn", "'cnn'"),
+        ("train --data digits --out x", "RECIPE"),
+        ("train --resume {run} --epochs 3", "--epochs"),
+        ("--jsno", "--jsno"),
+    ],
+)
+def test_usage_errors_name_the_option_and_have_code_2(ask: Ask, trained: Path, line: str, words: str) -> None:
+    code, _, err = ask(*line.format(run=trained).split())
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_nothing_is_replaced_unasked(ask: Ask, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.npy"
+    out.write_bytes(b"precious")
+    code, _, err = ask("sample", trained, "--out", out)
+    assert (code, out.read_bytes()) == (2, b"precious")
+    assert "--force" in err
+    assert ask("sample", trained, "--out", out, "--force")[0] == 0
+    assert np.load(out).shape == (64, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MissingExtraError("tensorboard", "tensorboard"), 3, "pip install 'lowerbound[tensorboard]'"),
+        (DivergedError("it diverged"), 4, "error: it diverged"),
+        (Interrupted("saved; go on with: x"), 130, "lowerbound: saved; go on with: x"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (RuntimeError("torch says\nmany things"), 1, "RuntimeError: torch says many things; run again with --debug"),
+        (PermissionError(13, "Permission denied", "/root/x"), 1, "/root/x: Permission denied"),
+    ],
+)
+def test_errors_have_their_exit_codes(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", fail)
+    found, out, err = ask("doctor")
+    assert (found, out, err.count("\n")) == (code, "", 1)
+    assert words in err
+    found, _, err = ask("doctor", "--debug")
+    assert found == code
+    assert "Traceback" in err
+
+
+def test_a_reader_that_leaves_is_no_error(trained: Path) -> None:
+    command_line = f"{sys.executable} -m lowerbound recipes vae --json | true; echo ${{PIPESTATUS[0]}}"
+    done = elsewhere("bash", "-c", command_line)
+    assert (done.stdout.strip(), done.stderr) == (str(command.BROKEN_PIPE), "")
+
+
+def test_of_several_processes_one_speaks(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert ask("recipes") == (0, "", "")
+
+
+def test_json_says_nothing_that_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Answer({"x": float("nan")}, "").show(Common(json=True))
+    assert capsys.readouterr().out == ""
+
+
+# --- progress ----------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stream: io.StringIO, seconds: list[float], of: int) -> str:
+    clock = [0.0]
+    watch = progress.Watcher(stream, "rows", lambda: clock[-1])
+    for done, second in enumerate(seconds, 1):
+        clock.append(second)
+        watch(done, of)
+    return stream.getvalue()
+
+
+def test_what_is_done_within_two_seconds_needs_no_progress() -> None:
+    assert shown(io.StringIO(), [0.5, 1.0, 1.9], of=3) == ""
+
+
+def test_a_log_gets_a_line_now_and_then_and_the_last() -> None:
+    lines = shown(io.StringIO(), [1.0, 3.0, 4.0, 5.0, 14.0, 15.0], of=6).splitlines()
+    assert [line.split(",")[0] for line in lines] == ["rows: 2 of 6", "rows: 5 of 6", "rows: 6 of 6"]
+    assert "0:06 left" in lines[0]
+
+
+def test_a_terminal_gets_one_line_that_changes() -> None:
+    text = shown(Terminal(), [3.0, 4.0, 5.0], of=3)
+    assert text.count("\r") == 2
+    assert text.endswith("\n")
+
+
+def test_the_script_is_the_module() -> None:
+    script, module = [str(Path(sys.executable).with_name("lowerbound"))], [sys.executable, "-m", "lowerbound"]
+    assert elsewhere(*script, "--help").stdout == elsewhere(*module, "--help").stdout != ""
