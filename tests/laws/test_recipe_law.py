@@ -1,0 +1,168 @@
+"""Laws 5 and 6 over the zoo: every parameter learns, weights survive a file, seeds repeat, steps compile in one graph."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from agree import assert_close
+from catalogue import RANGES, Case, batch, cases, options, spec, variable
+from lowerbound.core import AnalyticELBO, total
+from lowerbound.errors import InputError
+from lowerbound.recipes import Setup, get, names
+
+pytestmark = pytest.mark.usefixtures("double")
+
+WAYS = [
+    pytest.param(recipe, bound, estimator, id=f"{recipe}-{bound}-{estimator}")
+    for recipe in names()
+    for bound in options(recipe, "bound") or (None,)
+    for estimator in options(recipe, "estimator") or (None,)
+]
+
+
+def way(recipe: str, bound: str | None, estimator: str | None, kind: str = "unit") -> Case:
+    pairs = (("bound", bound), ("estimator", estimator))
+    return Case(recipe, kind, tuple((name, value) for name, value in pairs if value is not None))
+
+
+def loss_of(setup: Setup, kind: str, rows: int = 6) -> torch.Tensor:
+    seen = setup.see(batch(kind, rows))
+    return total(setup.objective(setup.model.trace(seen, setup.particles, setup.estimator)))
+
+
+def assert_every_parameter_learns(setup: Setup, kind: str) -> None:
+    loss_of(setup, kind).backward()
+    for name, p in setup.model.named_parameters():
+        assert p.grad is not None, f"{name} has no gradient"
+        assert p.grad.isfinite().all(), f"{name} has a gradient that is not finite"
+        assert p.grad.abs().sum() > 0, f"{name} has a gradient of zero"
+
+
+@pytest.mark.parametrize("case", cases("net"))
+def test_every_parameter_gets_a_gradient(case: Case) -> None:
+    assert_every_parameter_learns(case.build(), case.kind)
+
+
+@pytest.mark.parametrize(("recipe", "bound", "estimator"), WAYS)
+def test_every_bound_and_estimator_trains_or_is_refused(recipe: str, bound: str, estimator: str) -> None:
+    case = way(recipe, bound, estimator)
+    if sentence := refusal(case):
+        assert "use " in sentence
+    else:
+        assert_every_parameter_learns(case.build(), case.kind)
+
+
+def refusal(case: Case) -> str:
+    """Why the recipe will not be built so; empty if it will."""
+    try:
+        case.build()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("case", cases("net"))
+def test_weights_survive_a_file_bit_for_bit(case: Case) -> None:
+    setups, found = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        setups.append(case.build())
+    written = save({name: value.contiguous() for name, value in setups[0].model.state_dict().items()})
+    setups[1].model.load_state_dict(load(written))
+    for setup in setups:
+        torch.manual_seed(0)
+        found.append(setup.model.trace(setup.see(batch(case.kind, 4)), 2).log_w)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_one_seed_is_one_run(recipe: str) -> None:
+    losses = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        losses.append(loss_of(Case(recipe, "byte", ()).build(), "byte"))
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_what_trains_is_what_is_measured(recipe: str) -> None:
+    """At its defaults a recipe minimises minus a bound on log p: its terms add up to the ELBO on the same particles."""
+    setup = Case(recipe, "unit", ()).build(particles=1)
+    seen = setup.see(batch("unit", 4))
+    trace = setup.model.trace(seen, 1, setup.estimator)
+    terms, elbo = setup.objective(trace), AnalyticELBO()(trace)
+    assert_close(sum(terms.values()), sum(elbo.values()))
+    assert not any(name.startswith("weighted") for name in terms)
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("recipe", names())
+def test_numbers_are_nats_of_a_datum(recipe: str, kind: str) -> None:
+    """Terms sum over the entries of a datum and over nothing else: the mean over a doubled batch stays the same."""
+    setup = Case(recipe, kind, ()).build()
+    seen = setup.see(batch(kind, 3))
+    twice = seen.map(lambda t: torch.cat([t, t]))
+    q = setup.model.infer(seen)
+    z = q.mean
+    once, doubled = (setup.model.decode(z.repeat(n, 1), seen.c) for n in (1, 2))
+    for name, d in once.items():
+        by_entry = d.base_dist.log_prob(seen.x[name]).flatten(1).sum(1)
+        assert_close(d.log_prob(seen.x[name]), by_entry, within=1e-10)
+        assert_close(doubled[name].log_prob(twice.x[name]).mean(), by_entry.mean(), within=1e-10)
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_recipes_train_in_float32(recipe: str) -> None:
+    torch.set_default_dtype(torch.float32)
+    setup = Case(recipe, "byte", ()).build()
+    assert_every_parameter_learns(setup, "byte")
+    assert all(p.dtype == torch.float32 for p in setup.model.parameters())
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_every_argument_is_typed_documented_and_has_a_default(recipe: str) -> None:
+    found = get(recipe)
+    assert found.summary.endswith(".")
+    assert found.description.startswith(found.summary)
+    for parameter in found.parameters.values():
+        assert len(parameter.doc) > 10
+        assert found.check({parameter.name: parameter.default})
+    assert found.check({}) == {name: p.default for name, p in found.parameters.items()}
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_defaults_build_for_every_kind_of_data(recipe: str) -> None:
+    for kind in RANGES:
+        setup = get(recipe).build(spec(variable(kind, (5,))))
+        assert math.isfinite(setup.log_volume)
+        trace = setup.model.trace(setup.see(batch(kind, 2, (5,))), setup.particles, setup.estimator)
+        assert trace.log_w.isfinite().all()
+
+
+COMPILED = [(recipe, None, None) for recipe in names()]
+COMPILED += [("vae", "elbo-mc", "stl"), ("vae", "iwae", "dreg"), ("vae", "iwae", "score")]
+
+
+@pytest.mark.parametrize(("recipe", "bound", "estimator"), COMPILED)
+def test_a_training_step_compiles_whole(recipe: str, bound: str | None, estimator: str | None) -> None:
+    """One graph without a break, and the loss and gradients of the plain step; what is traced runs eagerly."""
+    setup = way(recipe, bound, estimator).build()
+    seen = setup.see(batch("unit", 4))
+
+    def loss() -> torch.Tensor:
+        return total(setup.objective(setup.model.trace(seen, setup.particles, setup.estimator), torch.tensor(3)))
+
+    found = []
+    torch.compiler.reset()
+    for step in (loss, torch.compile(loss, fullgraph=True, backend="aot_eager")):
+        torch.manual_seed(0)
+        setup.model.zero_grad()
+        value = step()
+        value.backward()
+        found.append([value.detach(), *(p.grad.clone() for p in setup.model.parameters())])
+    for eager, compiled in zip(*found):
+        assert_close(compiled, eager, within=1e-10)
