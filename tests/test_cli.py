@@ -3,6 +3,8 @@
 import importlib.metadata
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -72,13 +74,16 @@ def test_help_needs_no_torch(args: str) -> None:
     assert not {"torch", "numpy", "matplotlib", "sklearn", "rich"} & set(modules)
 
 
-def test_help_is_there_in_a_third_of_a_second() -> None:
-    def seconds() -> float:
-        began = time.perf_counter()
-        elsewhere(sys.executable, "-m", "lowerbound", "--help")
-        return time.perf_counter() - began
+def test_help_takes_less_than_a_third_of_a_second() -> None:
+    """Of processor time, which a busy machine does not stretch; nothing in help waits for anything else."""
 
-    assert min(seconds() for _ in range(5)) < 0.3
+    def seconds() -> float:
+        before = os.times()
+        elsewhere(sys.executable, "-m", "lowerbound", "--help")
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    assert min(seconds() for _ in range(3)) < 0.3
 
 
 def test_help_lists_the_verbs_and_a_recipe_its_arguments(ask: Ask) -> None:
@@ -323,6 +328,18 @@ def test_errors_have_their_exit_codes(
     found, _, err = ask("doctor", "--debug")
     assert found == code
     assert "Traceback" in err
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "lowerbound", "train", "vae", "--data", "digits", "--out", str(tmp_path / "run")]
+    training = subprocess.Popen([*line, "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("run/metrics.jsonl")):
+        time.sleep(0.05)
+    training.send_signal(signal.SIGINT)
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 130
+    assert err.splitlines()[-1].startswith("lowerbound: interrupted")
+    assert err.endswith(f"lowerbound train --resume {tmp_path / 'run'}\n")
 
 
 def test_a_reader_that_leaves_is_no_error(trained: Path) -> None:

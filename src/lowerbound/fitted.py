@@ -69,7 +69,7 @@ class Fitted:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.setup.model.parameters()).device
+        return rawdata.device_of(self.setup)
 
     def sample(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data: z ~ p(z), then E[x|z], or with mean=False a draw of p(x|z)."""
@@ -119,7 +119,7 @@ class Fitted:
         self,
         data: Any = None,
         split: str = "test",
-        particles: int = 1000,
+        particles: int = 5000,
         seed: int = 0,
         watch: Watch | None = None,
     ) -> dict[str, Any]:
@@ -182,14 +182,14 @@ class Fitted:
         return rawdata.to_array(q.mean)
 
     def _codes(self, z: object) -> Tensor:
-        codes = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float32)
+        codes = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
         lowest = {variable.name: np.full((1, *variable.shape), variable.low) for variable in self.spec.variables}
         shape = self.encode(lowest).shape[1:]
         if codes.shape[1:] != shape:
             raise InputError(f"the codes have rows of shape {codes.shape[1:]}, but the model's codes are {shape}")
         if not np.isfinite(codes).all():
             raise InputError("the codes hold NaN or infinite values; give finite ones")
-        return torch.from_numpy(codes).to(self.device)
+        return torch.from_numpy(codes).to(self.device, torch.get_default_dtype())
 
 
 def train(

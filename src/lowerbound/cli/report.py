@@ -40,7 +40,7 @@ class Report(OfRun):
     """
 
     rows: Flat[Which] = field(default=Which())
-    particles: int = 1000
+    particles: int = 5000
     """Draws of z a datum, where log p(x) is still to be computed."""
     out: Path | None = None
     """The page; by default report.html in the run's folder."""

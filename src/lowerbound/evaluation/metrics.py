@@ -16,7 +16,7 @@ from lowerbound.core.divergences import known_kl
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
-from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, expected
+from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of, expected
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.evaluation.watching import Watch
 from lowerbound.recipes.registry import Setup
@@ -44,7 +44,7 @@ def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Wat
     particles. None stands for what is not finite.
     """
     tally = _Tally(setup, rows.spec)
-    device = next(setup.model.parameters()).device
+    device = device_of(setup)
     with isolated(device), torch.no_grad():
         for number, raw in enumerate(_chunks(rows, device)):
             reseed(device, derive(seed, "view", number))

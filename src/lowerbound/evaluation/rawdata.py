@@ -81,7 +81,7 @@ def _steady(view: View, raw: Tensor) -> Tensor:
 
 
 def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
-    """E[x|z] of each variable on the scale of the data, as float32; of a category the most probable code."""
+    """E[x|z] of each variable on the scale of the data; of a category the most probable code."""
     return {v.name: to_array(setup.views[v.name].inverse(typical(px[v.name], v))) for v in spec.variables}
 
 
@@ -109,8 +109,13 @@ def expected(d: Distribution) -> Tensor:
 
 
 def to_array(values: Tensor) -> Array:
-    """A tensor on any device as a float32 array."""
-    return values.float().cpu().numpy()
+    """A tensor on any device as an array."""
+    return values.cpu().numpy()
+
+
+def device_of(setup: Setup) -> torch.device:
+    """Where the model's weights are; the host if it has none."""
+    return next((parameter.device for parameter in setup.model.parameters()), torch.device("cpu"))
 
 
 def _stored(values: Tensor, variable: Variable) -> Array:
