@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from samples import MapStyle
 
 from lowerbound.data import store
 from lowerbound.data.dataset import load_data
@@ -164,19 +165,6 @@ def bomb(side: int) -> Callable[[Path], None]:
     return lambda folder: png(folder / "p07.png", side, side, 8, b"")
 
 
-class Rows:
-    """A map-style Dataset over a list."""
-
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, row: int) -> Any:
-        return self.items[row]
-
-
 def given(value: Any) -> Make:
     return lambda folder: value
 
@@ -209,8 +197,8 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("ragged object array", given(np.array([[1], [1, 2]] * 8, dtype=object)), {}, ("'x' holds Python objects", "rows of one shape")),
     ("ragged csv", csv_rows(replaced(5, "1,2")), {}, ("t.csv, row 5 (from 0) has 2 cells", "same number")),
     ("ragged csv without header", csv_rows(replaced(5, "1,2")[1:], header="7,8,9"), {}, ("t.csv, row 5 (from 0) has 2 cells", "same number")),
-    ("ragged Dataset", given(Rows(*[np.zeros(3)] * 9, np.zeros(4))), {}, ("Dataset, row 9 (from 0)", "(4,)", "the same shape")),
-    ("mixed types in a Dataset", given(Rows(*[np.zeros(3)] * 9, np.zeros(3, int))), {}, ("row 9 (from 0)", "type")),
+    ("ragged Dataset", given(MapStyle(*[np.zeros(3)] * 9, np.zeros(4))), {}, ("Dataset, row 9 (from 0)", "(4,)", "the same shape")),
+    ("mixed types in a Dataset", given(MapStyle(*[np.zeros(3)] * 9, np.zeros(3, int))), {}, ("row 9 (from 0)", "type")),
     ("arrays of unequal length", npz(a=real(20), b=real(19)), {}, ("x.npz", "'a' has 20, 'b' has 19", "one row a datum")),
     ("labels of another length", given(real(20)), {"labels": np.arange(19)}, ("'x' has 20, 'labels' has 19", "one row a datum")),
     ("empty npy file", raw_bytes("x.npy", b""), {}, ("x.npy is empty", "write the data")),
@@ -220,7 +208,7 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("empty parquet file", raw_bytes("t.parquet", b""), {}, ("t.parquet is empty", "write the data")),
     ("npy of no rows", npy(np.zeros((0, 3))), {}, ("x.npy: 'x' is empty", "at least 10 rows")),
     ("npz of no arrays", npz_of(b"", "readme.txt"), {}, ("x.npz holds no array", "at least one")),
-    ("empty Dataset", given(Rows()), {}, ("Dataset is empty", "at least one row")),
+    ("empty Dataset", given(MapStyle()), {}, ("Dataset is empty", "at least one row")),
     ("empty folder", pictures(lambda f: None, count=0), {}, ("pictures", "there is no file")),
     ("folder without pictures", lambda f: f, {}, ("has no picture in it", "put .png or .jpg")),
     ("truncated npz", truncated_npz, {}, ("x.npz is damaged or cut short", "write it again")),
@@ -280,6 +268,9 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("no such file", lambda f: f / "nowhere.npy", {}, ("nowhere.npy", "give one of either")),
     ("no such source", given("mnits"), {}, ("mnits", "lowerbound data")),
     ("a pickle", raw_bytes("x.pkl", b"\x80\x04."), {}, ("x.pkl is of no known form", "save it as .npy")),
+    ("masked values", given(np.ma.masked_greater(real(), 1)), {}, ("array, 'x' has masked values", "fill them in")),
+    ("a sparse tensor", given(torch.eye(20).to_sparse()), {}, ("array, 'x' cannot become an array", "give plain numbers")),
+    ("a negative seed", given(real()), {"seed": -1}, ("the seed of the split is -1", "give 0 or a greater")),
     ("a type without rows", given(3.5), {}, ("type float", "give a path, an array")),
     ("a name that is a path", given({"../x": real()}), {}, ("'../x'", "letters, digits and underscores")),
     ("a name that torch keeps", given({"train": real()}), {}, ("'train' is taken by torch", "name the array otherwise")),
@@ -311,6 +302,14 @@ def test_a_file_name_cannot_colour_the_terminal(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         load_data(path)
     assert str(refused.value).isprintable()
+
+
+def test_a_long_path_is_shown_to_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30) / ("longer" * 20)
+    folder.mkdir(parents=True)
+    np.save(folder / "x.npy", with_value(np.nan))
+    with pytest.raises(InputError, match=r"longer/x\.npy, row 7"):
+        load_data(folder / "x.npy")
 
 
 def test_an_archive_that_unpacks_to_more_than_memory_is_refused_unopened(tmp_path: Path, monkeypatch: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from variables import VARIABLES
+from samples import VARIABLES
 
 from lowerbound.data.dataset import load_data
 from lowerbound.data.likelihoods import ACCEPTS, check_likelihood

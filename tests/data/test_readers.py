@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from samples import MapStyle
 from torch.utils.data import TensorDataset
 
 from lowerbound.data import store
@@ -20,19 +21,6 @@ random = np.random.default_rng(0)
 REAL = random.normal(size=(30, 3))
 PICTURES = random.integers(0, 256, (30, 4, 5, 3), dtype=np.uint8)
 LABELS = np.array(["b", "a", "c"] * 10)
-
-
-class Rows:
-    """A map-style Dataset over a list."""
-
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, row: int) -> Any:
-        return self.items[row]
 
 
 def holds(data: Dataset, values: np.ndarray, name: str = "x") -> bool:
@@ -146,19 +134,21 @@ def test_arrays_tensors_and_datasets_of_them_are_the_same_data(labelled: bool) -
     given = [load_data(way, labels=codes if labelled else None) for way in ways]
     items = [(row, code) if labelled else row for row, code in zip(REAL, codes.tolist(), strict=True)]
     tensors = (torch.from_numpy(REAL), torch.from_numpy(codes)) if labelled else (torch.from_numpy(REAL),)
-    given += [load_data(Rows(*items)), load_data(TensorDataset(*tensors))]
+    given += [load_data(MapStyle(*items)), load_data(TensorDataset(*tensors))]
     assert all(holds(data, REAL) for data in given)
     assert len({data.spec.fingerprint for data in given}) == 1
 
 
 def test_a_dataset_of_several_variables() -> None:
-    data = load_data(Rows(*({"picture": p, "table": torch.from_numpy(t)} for p, t in zip(PICTURES, REAL, strict=True))))
+    data = load_data(
+        MapStyle(*({"picture": p, "table": torch.from_numpy(t)} for p, t in zip(PICTURES, REAL, strict=True)))
+    )
     assert holds(data, PICTURES, "picture")
     assert holds(data, REAL, "table")
 
 
 def test_a_dataset_of_pillow_pictures() -> None:
-    data = load_data(Rows(*((Image.fromarray(values), row % 2) for row, values in enumerate(PICTURES))))
+    data = load_data(MapStyle(*((Image.fromarray(values), row % 2) for row, values in enumerate(PICTURES))))
     assert holds(data, PICTURES)
     assert labels(data) == ["0", "1"] * 15
 
@@ -166,10 +156,41 @@ def test_a_dataset_of_pillow_pictures() -> None:
 def test_what_does_not_fit_in_memory_goes_to_a_file_without_a_name(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(store, "DECODED_BYTES", 100)
     monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path))
-    data = load_data(Rows(*PICTURES))
+    data = load_data(MapStyle(*PICTURES))
     assert isinstance(data.arrays["x"], np.memmap)
     assert holds(data, PICTURES)
     assert list(tmp_path.iterdir()) == []
+
+
+class Frame:
+    """What can become an array, as a data frame can; its items are columns."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return REAL
+
+    def __len__(self) -> int:
+        return len(REAL)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        raise KeyError(column)
+
+
+def test_what_can_become_an_array_is_one() -> None:
+    assert holds(load_data(Frame()), REAL)
+
+
+def test_home_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "x.npy", REAL)
+    assert holds(load_data("~/x.npy"), REAL)
+
+
+def test_conversion_beyond_memory_goes_to_a_file(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(store, "DECODED_BYTES", 100)
+    monkeypatch.setenv("LOWERBOUND_DATA", str(tmp_path))
+    data = load_data(np.arange(90).reshape(30, 3), kind="real")
+    assert isinstance(data.arrays["x"], np.memmap)
+    assert holds(data, np.arange(90.0).reshape(30, 3))
 
 
 def test_a_row_may_be_one_number() -> None:

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
+from samples import VARIABLES
 from torch import Tensor
 from torch.distributions import ContinuousBernoulli, Normal
-from variables import VARIABLES
 
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.views import Binarise, Identity, Scale, Standardise, View, view_for

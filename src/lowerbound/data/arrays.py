@@ -39,13 +39,21 @@ def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str 
 
 def as_array(values: Any, place: str) -> np.ndarray:
     """An array, a tensor or nested numbers as a numpy array; ragged rows are refused."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"{place} has masked values; fill them in or remove their rows")
     try:
-        return values if isinstance(values, np.ndarray) else np.asarray(values)
+        if isinstance(values, np.memmap):
+            return values
+        return _numpy(values) if isinstance(values, Tensor) else np.asarray(values)
     except ValueError:
         raise InputError(f"{place} has rows of different shapes; give every row the same shape") from None
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{place} cannot become an array ({shown(error)}); give plain numbers") from None
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    plain = values.detach().cpu().resolve_conj().resolve_neg()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
 def read_map_style(source: Any, place: str = "Dataset") -> Raw:

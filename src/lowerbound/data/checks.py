@@ -10,6 +10,7 @@ import numpy as np
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import Kind
 from lowerbound.data.splits import LEAST_ROWS
+from lowerbound.data.store import cast
 from lowerbound.data.survey import Survey, chunks, infer_kind, survey
 from lowerbound.errors import InputError
 
@@ -129,7 +130,7 @@ def checked_array(place: str, name: str, values: np.ndarray) -> np.ndarray:
         raise InputError(f"{place}: {name!r} is a single number; give an array with one row a datum")
     if values.size == 0:
         raise InputError(f"{place}: {name!r} is empty (shape {values.shape}); give at least {LEAST_ROWS} rows")
-    values = values.astype(np.float32) if values.dtype == np.float16 else values
+    values = cast(values, "float32") if values.dtype == np.float16 else values
     return values[:, None] if values.ndim == 1 else values
 
 

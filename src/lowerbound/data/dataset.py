@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from torch import Tensor
 
 from lowerbound.data.arrays import as_array, read_arrays, read_map_style
 from lowerbound.data.checks import checked_count, checked_values, refuse_constant
@@ -104,10 +103,10 @@ def _read(source: Any) -> Raw:
     if isinstance(source, str) and source in SOURCES:
         return SOURCES[source].read()
     if isinstance(source, str | Path):
-        return read_path(Path(source))
+        return read_path(Path(source).expanduser())
     if isinstance(source, Mapping):
         return read_arrays(source)
-    if isinstance(source, np.ndarray | Tensor | list | tuple):
+    if isinstance(source, list | tuple) or hasattr(source, "__array__"):
         return read_arrays({"x": source}, place="array")
     if hasattr(source, "__len__") and hasattr(source, "__getitem__"):
         return read_map_style(source)
@@ -121,7 +120,7 @@ def _read_labelled(source: Any, label: str) -> Raw:
     if isinstance(source, Mapping):
         return read_arrays(source, label)
     if isinstance(source, str | Path) and Path(source).suffix.lower() in NAMED_PARTS:
-        return read_path(Path(source), label)
+        return read_path(Path(source).expanduser(), label)
     raise InputError(
         f"labels={shown(label)!r} names a column of a table or an array of a mapping, of which this source has none; "
         f"give the labels as an array"

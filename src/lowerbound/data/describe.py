@@ -9,6 +9,7 @@ import numpy as np
 
 from lowerbound.data.likelihoods import default_likelihood
 from lowerbound.data.spec import Kind, Variable
+from lowerbound.data.store import cast
 from lowerbound.data.survey import Survey, chunks
 
 _KEPT: dict[Kind, tuple[str, ...]] = {
@@ -31,10 +32,10 @@ def kept(values: np.ndarray, kind: Kind, found: Survey) -> np.ndarray:
     if values.dtype.name in _KEPT[kind] and values.dtype.isnative:
         return values
     if values.dtype.kind == "f" and kind in {"unit", "real"}:
-        return values.astype("float64" if values.dtype.itemsize > 4 else "float32")
+        return cast(values, "float64" if values.dtype.itemsize > 4 else "float32")
     if kind in {"count", "real"} and found.high > np.iinfo(np.int32).max:
-        return values.astype("float64" if kind == "real" else "int64")
-    return values.astype("float64" if kind == "real" else _KEPT[kind][0])
+        return cast(values, "float64" if kind == "real" else "int64")
+    return cast(values, "float64" if kind == "real" else _KEPT[kind][0])
 
 
 def describe(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, cast
 
+from lowerbound.data.raw import shown
 from lowerbound.data.store import cache
 from lowerbound.errors import InputError
 
@@ -135,17 +136,21 @@ def then(way: Way, step: Way) -> Way:
 
 
 def _try(way: Way, folder: Path, digests: Mapping[str, str]) -> str | None:
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
             way(Path(scratch))
-        except (Unavailable, OSError, EOFError, ValueError, tarfile.TarError) as error:
-            return str(error)
-        wrong = unfit(Path(scratch), digests)
-        if wrong:
-            return f"{wrong[0]} came with other contents than expected"
-        for name in digests:
-            os.replace(Path(scratch) / name, folder / name)
+            _move(Path(scratch), folder, digests)
+    except Exception as error:  # whatever arrives may break its reader in any way; the next way is then tried
+        return shown(error, longest=200)
     return None
+
+
+def _move(source: Path, target: Path, digests: Mapping[str, str]) -> None:
+    wrong = unfit(source, digests)
+    if wrong:
+        raise Unavailable(f"{wrong[0]} came with other contents than expected")
+    for name in digests:
+        os.replace(source / name, target / name)
 
 
 def _make(folder: Path) -> None:
@@ -169,7 +174,13 @@ def _command(program: str, *arguments: str, folder: Path | None = None, output: 
     with (output or Path(os.devnull)).open("wb") as stream:
         try:
             subprocess.run(
-                [program, *arguments], cwd=folder, stdout=stream, stderr=subprocess.DEVNULL, check=True, timeout=900
+                [program, *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.DEVNULL,
+                check=True,
+                timeout=900,
             )
         except subprocess.SubprocessError:
             raise Unavailable(f"{program} {arguments[0]} {arguments[1]} failed") from None
@@ -178,14 +189,18 @@ def _command(program: str, *arguments: str, folder: Path | None = None, output: 
 def _take(tar: tarfile.TarFile, members: Iterable[str], into: Path) -> None:
     """Only the bytes of the members wanted, under names of our own: no path in the archive is ever followed."""
     for member in members:
-        try:
-            stream = tar.extractfile(member)
-        except KeyError:
-            stream = None
+        stream = tar.extractfile(member) if _is_file(tar, member) else None
         if stream is None:
             raise Unavailable(f"the archive has no file {member}")
         with stream:
             _pour(stream, into / Path(member).name)
+
+
+def _is_file(tar: tarfile.TarFile, member: str) -> bool:
+    """Whether it is there and is no link, which could lead anywhere, or nowhere."""
+    with contextlib.suppress(KeyError):
+        return tar.getmember(member).isreg()
+    return False
 
 
 def _unzip(folder: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 
 from lowerbound.data.arrays import read_arrays
 from lowerbound.data.pictures import read_pictures
-from lowerbound.data.raw import Raw, shown
+from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import memory
 from lowerbound.data.tables import read_csv, read_parquet
 from lowerbound.errors import InputError
@@ -33,7 +33,7 @@ def read_path(path: Path, label: str | None = None) -> Raw:
     Raises:
         InputError: with the file, and where in it, and the remedy.
     """
-    place = shown(path)
+    place = named(path)
     if path.is_dir():
         return read_pictures(path)
     if not path.exists():
@@ -51,7 +51,7 @@ def read_path(path: Path, label: str | None = None) -> Raw:
 
 def read_npy(path: Path, label: str | None = None) -> Raw:
     """One array of numbers, mapped into memory and not copied."""
-    place = shown(path)
+    place = named(path)
     with path.open("rb") as stream:
         _checked_header(place, stream, path.stat().st_size)
     values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -60,7 +60,7 @@ def read_npy(path: Path, label: str | None = None) -> Raw:
 
 def read_npz(path: Path, label: str | None = None) -> Raw:
     """Several arrays by name, decoded into memory."""
-    place = shown(path)
+    place = named(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return read_arrays(_members(place, archive), label, place)

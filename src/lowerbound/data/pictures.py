@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lowerbound.data.raw import Raw, shown
+from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import allocate
 from lowerbound.errors import InputError
 
@@ -37,7 +37,7 @@ def read_pictures(folder: Path) -> Raw:
         x = _decode_all(paths)
     below = paths[0].parent != folder
     labels = np.array([path.parent.name for path in paths]) if below else None
-    return Raw(folder.resolve().name, shown(folder), {"x": x}, labels)
+    return Raw(folder.resolve().name, named(folder), {"x": x}, labels)
 
 
 def _decode_all(paths: list[Path]) -> np.ndarray:
@@ -54,11 +54,11 @@ def _paths(folder: Path) -> list[Path]:
     below = [path for each in sorted(folder.iterdir()) if each.is_dir() for path in sorted(_pictures_in(each))]
     if here and below:
         raise InputError(
-            f"{shown(folder)} has pictures both in it and in subfolders ({shown(below[0].parent.name)}); put all of "
+            f"{named(folder)} has pictures both in it and in subfolders ({shown(below[0].parent.name)}); put all of "
             f"them in it, or all of them in subfolders named by label"
         )
     if not here and not below:
-        raise InputError(f"{shown(folder)} has no picture in it or in its subfolders; put .png or .jpg files there")
+        raise InputError(f"{named(folder)} has no picture in it or in its subfolders; put .png or .jpg files there")
     return here or below
 
 
@@ -91,15 +91,15 @@ def _checked_form(path: Path) -> _Form:
         with Image.open(path, formats=_FORMS) as picture:
             form = _Form(picture.mode, *picture.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{shown(path)} has over {MOST_PIXELS:,} pixels; scale it down") from None
+        raise InputError(f"{named(path)} has over {MOST_PIXELS:,} pixels; scale it down") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        raise InputError(f"{shown(path)} cannot be read as a picture; replace it or remove it") from None
+        raise InputError(f"{named(path)} cannot be read as a picture; replace it or remove it") from None
     if head[:8] == _PNG and head[24] == 16:
-        raise InputError(f"{shown(path)} has 16 bits a value; convert all pictures to 8 bits")
+        raise InputError(f"{named(path)} has 16 bits a value; convert all pictures to 8 bits")
     if form.mode not in {"1", "L", "RGB"}:
-        raise InputError(f"{shown(path)} is of mode {form.mode}; convert all pictures to 8-bit grey (L) or RGB")
+        raise InputError(f"{named(path)} is of mode {form.mode}; convert all pictures to 8-bit grey (L) or RGB")
     if form.width * form.height > MOST_PIXELS:
-        raise InputError(f"{shown(path)} is {form}, over {MOST_PIXELS:,} pixels; scale it down")
+        raise InputError(f"{named(path)} is {form}, over {MOST_PIXELS:,} pixels; scale it down")
     return form
 
 
@@ -107,10 +107,10 @@ def _decode(path: Path, like: _Form, first: Path) -> np.ndarray:
     form = _checked_form(path)
     if form != like:
         raise InputError(
-            f"{shown(path)} is {form}, but {shown(first.name)} is {like}; give all pictures one size and one mode"
+            f"{named(path)} is {form}, but {shown(first.name)} is {like}; give all pictures one size and one mode"
         )
     try:
         with Image.open(path, formats=_FORMS) as picture:
             return np.asarray(picture, dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise InputError(f"{shown(path)} is damaged ({shown(error)}); replace it or remove it") from None
+        raise InputError(f"{named(path)} is damaged ({shown(error)}); replace it or remove it") from None

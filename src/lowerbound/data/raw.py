@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -42,12 +43,17 @@ class Raw:
         return f", column {self.columns[rest[0]]!r}" if self.columns else f", column {rest[0]}"
 
 
-def shown(text: object) -> str:
-    """Text from outside, safe to print: cut at 80 characters, control characters escaped.
+def shown(text: object, longest: int = 80) -> str:
+    """Text from outside, safe to print: cut at so many characters, control characters escaped.
 
     >>> shown("a\\x1b[31m")
     'a\\\\x1b[31m'
     """
     words = str(text)
     safe = words if words.isprintable() else ascii(words)[1:-1]
-    return safe if len(safe) <= 80 else f"{safe[:77]}..."
+    return safe if len(safe) <= longest else f"{safe[: longest - 3]}..."
+
+
+def named(path: Path) -> str:
+    """A path from outside, safe to print and not cut before its end."""
+    return shown(path, longest=4096)

@@ -101,7 +101,7 @@ class _Condition:
         rows = self._values.index_select(0, index)
         if self._one_hot is None:
             return rows.flatten(1).to(torch.get_default_dtype())
-        return self._one_hot[rows.long()].flatten(1)
+        return self._one_hot.index_select(0, rows)
 
 
 @final
@@ -117,7 +117,7 @@ class _Resident:
     ) -> None:
         self.count = len(numbers)
         self._device = device
-        self._x = {name: torch.from_numpy(array[numbers]).to(device) for name, array in arrays.items()}
+        self._x = {name: _gathered(array, numbers).to(device) for name, array in arrays.items()}
         self._condition = condition
         self._numbers = torch.from_numpy(numbers).to(device)
 
@@ -154,12 +154,11 @@ class _Stream:
 
     def _read(self, index: Tensor) -> _Pieces:
         numbers = self._numbers[index.cpu().numpy()]
-        x = {name: self._pinned(array[numbers]) for name, array in self._arrays.items()}
-        return _Pieces(x, index, self._pinned(numbers))
+        x = {name: self._pinned(_gathered(array, numbers)) for name, array in self._arrays.items()}
+        return _Pieces(x, index, self._pinned(torch.from_numpy(numbers)))
 
-    def _pinned(self, values: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.asarray(values))
-        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+    def _pinned(self, values: Tensor) -> Tensor:
+        return values.pin_memory() if self._device.type == "cuda" else values
 
     def _send(self, pieces: _Pieces) -> Batch:
         x = {name: values.to(self._device, non_blocking=True) for name, values in pieces.x.items()}
@@ -175,6 +174,11 @@ class _Pieces:
     x: Mapping[str, Tensor]
     index: Tensor
     numbers: Tensor
+
+
+def _gathered(array: np.ndarray, numbers: np.ndarray) -> Tensor:
+    """A copy of these rows, each in one piece however the array lies."""
+    return torch.from_numpy(np.ascontiguousarray(array[numbers]))
 
 
 def _ahead(read: Callable[[Tensor], _Pieces], order: Iterable[Tensor]) -> Iterator[_Pieces]:

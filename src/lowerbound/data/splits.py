@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowerbound.errors import InputError
+
 LEAST_ROWS = 10
 """With fewer rows no split into three is worth the name."""
 
@@ -22,6 +24,8 @@ def draw_splits(count: int, seed: int, test: int = 0) -> dict[str, np.ndarray]:
     >>> {name: len(rows) for name, rows in draw_splits(70_000, seed=0, test=10_000).items()}
     {'train': 55000, 'validation': 5000, 'test': 10000}
     """
+    if seed < 0:
+        raise InputError(f"the seed of the split is {seed}; give 0 or a greater whole number")
     # Of numpy's generators only the raw bits are promised to stay the same from version to version.
     order = np.argsort(np.random.PCG64(seed).random_raw(count - test), kind="stable")
     tenth = max(1, count // 10)

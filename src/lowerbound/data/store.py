@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lowerbound.data.survey import chunks
 from lowerbound.errors import InputError
 
 DECODED_BYTES = 4 << 30
@@ -33,6 +34,14 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             f"{needed / 1e9:.0f} GB of decoded data do not fit in {cache()} ({error.strerror}); "
             f"set LOWERBOUND_DATA to a folder with room"
         ) from None
+
+
+def cast(values: np.ndarray, dtype: str) -> np.ndarray:
+    """The same values in another type, in memory or, if great, in such a file; one chunk at a time."""
+    out = allocate(values.shape, np.dtype(dtype))
+    for part in chunks(values):
+        out[part] = values[part]
+    return out
 
 
 def memory() -> int:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from lowerbound.data.raw import Raw, shown
+from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import memory
 from lowerbound.errors import InputError
 
@@ -39,12 +39,12 @@ def read_parquet(path: Path, label: str | None = None) -> Raw:
             _refuse_huge(path, file.metadata)
             table = file.read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{shown(path)} is no parquet file or is damaged ({_brief(error)}); write it again") from None
+        raise InputError(f"{named(path)} is no parquet file or is damaged ({_brief(error)}); write it again") from None
     return _raw(path, table, label)
 
 
 def _raw(path: Path, table: pa.Table, label: str | None) -> Raw:
-    place = shown(path)
+    place = named(path)
     names = _names(place, table)
     _refuse_names(place, names, label)
     if table.num_rows == 0:
@@ -120,7 +120,7 @@ def _refuse_huge(path: Path, about: Any) -> None:
     needed = about.num_rows * about.num_columns * 8
     if needed > memory():
         raise InputError(
-            f"{shown(path)} unpacks to {needed / 1e9:,.0f} GB, more than the memory here; save it as .npy instead"
+            f"{named(path)} unpacks to {needed / 1e9:,.0f} GB, more than the memory here; save it as .npy instead"
         )
 
 
@@ -150,10 +150,10 @@ def _csv_complaint(path: Path, has_header: bool, error: pa.ArrowInvalid) -> str:
         for row, cells in enumerate(rows, 0 if has_header else 1):
             if len(cells) != len(first):
                 return (
-                    f"{shown(path)}, row {row} (from 0) has {len(cells)} cells, but the first line has {len(first)}; "
+                    f"{named(path)}, row {row} (from 0) has {len(cells)} cells, but the first line has {len(first)}; "
                     f"give every row the same number"
                 )
-    return f"{shown(path)} is no CSV file in UTF-8 ({_brief(error)}); write it again with commas between the cells"
+    return f"{named(path)} is no CSV file in UTF-8 ({_brief(error)}); write it again with commas between the cells"
 
 
 def _brief(error: Exception) -> str:

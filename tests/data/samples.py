@@ -1,6 +1,8 @@
-"""A variable of each kind."""
+"""What several tests of data need: a variable of each kind, and a Dataset over a list."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from lowerbound.data.spec import Variable
 
@@ -12,3 +14,16 @@ VARIABLES = {
     "count": Variable("x", "count", (4,), 0, 30),
     "category": Variable("x", "category", (4,), 0, 5, levels=6),
 }
+
+
+class MapStyle:
+    """A map-style Dataset over the items given."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.items[row]
