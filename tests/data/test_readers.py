@@ -97,6 +97,14 @@ def test_csv_headers(header: str | None, columns: str, tmp_path: Path) -> None:
     assert data.spec.variables[0].columns == tuple(columns.split())
 
 
+def test_a_table_of_pixels_may_have_constant_ones(tmp_path: Path) -> None:
+    pixels = np.pad(PICTURES[:, :, :, 0].reshape(30, -1), ((0, 0), (2, 0)))
+    (tmp_path / "t.csv").write_text("\n".join(lines(pixels)))
+    data = load_data(tmp_path / "t.csv", kind="byte")
+    assert holds(data, pixels)
+    assert data.spec.variables[0].levels == 256
+
+
 def test_csv_of_truths_and_decimals(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "true, 1.5\nfalse,-2\n" * 6)
     assert holds(load_data(tmp_path / "t.csv"), np.array([[1, 1.5], [0, -2]] * 6))

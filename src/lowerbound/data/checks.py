@@ -59,11 +59,14 @@ def checked_values(raw: Raw, name: str, kind: Kind | None) -> tuple[Kind, Survey
 
 
 def refuse_constant(raw: Raw, name: str, kind: Kind, train: np.ndarray) -> None:
-    """Refuse columns that do not vary over the training rows: of tables with named columns, and of real values."""
+    """Refuse columns that do not vary over the training rows: of real values, and of measurements in a named table.
+
+    Pixels and codes may be constant.
+    """
     values = raw.arrays[name]
     if values.ndim > 2 and kind == "real":
         low, high = _extremes(values, train, axis=None)
-    elif values.ndim == 2 and (kind == "real" or raw.columns):
+    elif values.ndim == 2 and (kind == "real" or (raw.columns and kind in {"count", "unit"})):
         low, high = _extremes(values, train, axis=0)
     else:
         return
