@@ -5,6 +5,10 @@ Seeds are fixed, so a test that passes keeps passing; the rate says how surprisi
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import pytest
 from torch import Tensor
 
 LIMIT = 4.5
@@ -34,3 +38,8 @@ def assert_close(a: Tensor, b: Tensor | float, within: float = 1e-12) -> None:
     """Equal to within rounding."""
     worst = (a - b).abs().max()
     assert worst <= within, f"off by {worst:.3g}"
+
+
+def refused(sentence: str, error: type[Exception] = ValueError) -> Any:
+    """Expects this error with exactly this sentence."""
+    return pytest.raises(error, match=f"^{re.escape(sentence)}$")

@@ -1,4 +1,4 @@
-"""Laws 5 and 6 over the zoo: every parameter learns, weights survive a file, seeds repeat, steps compile in one graph."""
+"""Laws 5 and 6 over the zoo: every parameter learns, weights survive a file, seeds repeat, a step is one graph."""
 
 from __future__ import annotations
 
