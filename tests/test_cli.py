@@ -260,6 +260,7 @@ def test_doctor_names_what_is_missing_and_the_cure(answer: Answered, ask: Ask, m
         ("evaluate {run} --particles 0", "particles must be"),
         ("sample {run} --out {new}.txt", "must end in one of: .png, .npy, .npz, .parquet"),
         ("sample {run} --out {run}/recipe.json", "must end in one of"),
+        ("reconstruct {run} --count -1 --out {new}.png", "count must be a whole number of at least 1"),
         ("encode {run} --out {new}.png", "must end in one of: .npy"),
         ("interpolate {run} --from 0 --to 179 --out {new}.png", "rows 0 to 178"),
         ("decode {run} {new}.npy --out {new}.png", "there is no file"),

@@ -100,7 +100,7 @@ class Fitted:
         return self.decode(self.encode(x))
 
     def interpolate(
-        self, a: Values, b: Values, steps: int = 10, kind: Literal["linear", "spherical"] = "linear"
+        self, a: Values, b: Values, steps: int = 10, kind: Literal["linear", "spherical"] = "spherical"
     ) -> Values:
         """Data along a path between the codes of two data, each without a dimension of rows; (steps, ...)."""
         start, end = (torch.from_numpy(self.encode(_one_row(datum))[0]) for datum in (a, b))

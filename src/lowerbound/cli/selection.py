@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lowerbound.arguments import Count, conformed
 from lowerbound.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def arrays(rows: Rows) -> dict[str, np.ndarray]:
 
 
 def first(rows: Rows, count: int) -> dict[str, np.ndarray]:
-    """The same of the first rows."""
+    """The same of the first rows, at least one."""
+    count = conformed("count", count, Count)
     return {name: values[:count] for name, values in arrays(rows).items()}
 
 
