@@ -28,6 +28,7 @@ from lowerbound.files import write_json
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Setup
 from lowerbound.tensors import file_digest, json_digest, load_tensors, outline_of, outline_of_file, save_tensors
+from lowerbound.training.checkpoint import Checkpoints
 from lowerbound.training.distributed import World
 from lowerbound.training.settings import Settings
 
@@ -160,6 +161,11 @@ class Run:
         """Whether its training is over."""
         return self.record.state in ("trained", "diverged")
 
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The states from which an unfinished training can go on."""
+        return Checkpoints(self.path / "checkpoints", self.record.identity)
+
     def outline(self) -> Setup:
         """Build the setup without memory for its numbers (on torch's meta device)."""
         try:
@@ -201,11 +207,14 @@ class Run:
             raise InputError(f"{self.path} was made for other data: it needs {asked}, but was given {given}")
 
     def begin(self) -> None:
-        """Note that training has begun, and clear away what a killed process was writing."""
-        for leftover in self.path.glob(".*.tmp*"):
-            leftover.unlink()
+        """Note that training has begun."""
         if self.record.state == "created":
             self._write(replace(self.record, state="training"))
+
+    def tidy(self) -> None:
+        """Clear away what a killed process was writing."""
+        for leftover in self.path.glob(".*.tmp*"):
+            leftover.unlink()
 
     def finish(self, weights: Mapping[str, Tensor], outcome: Outcome, result: Mapping[str, Any]) -> None:
         """Write the weights, and then that training is over, what it came to and the weights' digest."""

@@ -16,13 +16,13 @@ def test_a_constant_rate_does_not_change() -> None:
 
 
 def test_warm_up_is_a_straight_line_that_ends_at_the_full_rate() -> None:
-    settings = Settings(lr=1.0, warmup=4, schedule="cosine")
+    settings = Settings(lr=1.0, lr_warmup=4, schedule="cosine")
     assert [learning_rate(settings, step, 100) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("step", [10, 25, 55, 99])
 def test_cosine_counts_from_the_end_of_warm_up(step: int) -> None:
-    settings = Settings(lr=2.0, warmup=10, schedule="cosine")
+    settings = Settings(lr=2.0, lr_warmup=10, schedule="cosine")
     assert learning_rate(settings, step, 100) == pytest.approx(1 + math.cos(math.pi * (step - 10) / 90))
 
 
@@ -32,4 +32,4 @@ def test_steps_fall_to_a_tenth_and_a_hundredth() -> None:
 
 
 def test_warm_up_longer_than_training_is_allowed() -> None:
-    assert learning_rate(Settings(lr=1.0, warmup=100), 9, 10) == pytest.approx(0.1)
+    assert learning_rate(Settings(lr=1.0, lr_warmup=100), 9, 10) == pytest.approx(0.1)

@@ -17,7 +17,7 @@ REFUSED: dict[str, list[Any]] = {
     "batch_size": [0, 2.0],
     "lr": [-1e-3, math.nan, math.inf, "fast", None],
     "schedule": ["linear", 3],
-    "warmup": [-1],
+    "lr_warmup": [-1],
     "clip": [0.0, -1.0],
     "ema": [1.0, -0.1],
     "patience": [0],

@@ -18,7 +18,7 @@ from lowerbound.core import AnalyticELBO, Batch
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.errors import DivergedError, InputError, Interrupted
 from lowerbound.run import Run
-from lowerbound.training import loop
+from lowerbound.training import acceleration, loop
 from lowerbound.training.distributed import World
 from lowerbound.training.interrupts import Request
 from lowerbound.training.loop import Trainer, train
@@ -86,7 +86,7 @@ def test_ctrl_c_saves_and_going_on_gives_the_same_bits(
     new_run: MakeRun, digits: Dataset, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_LOOKS", 0.0)
-    settings = {"epochs": 4, "ema": 0.9, "clip": 1.0, "schedule": "cosine", "warmup": 3, "patience": 2}
+    settings = {"epochs": 4, "ema": 0.9, "clip": 1.0, "schedule": "cosine", "lr_warmup": 3, "patience": 2}
     whole, broken = new_run("whole", **settings), new_run("broken", **settings)
     train(whole, digits)
     with pytest.raises(Interrupted, match=f"after step {step} of 20 .* --resume {broken.path}"):
@@ -100,8 +100,10 @@ def test_a_trained_run_is_not_trained_again(new_run: MakeRun, digits: Dataset) -
     run, listener = new_run(), Stopper(-1)
     train(run, digits)
     before = weights(run)
+    (run.path / "checkpoints").mkdir()
     train(Run.open(run.path), digits, progress=listener)
     assert weights(run) == before
+    assert not (run.path / "checkpoints").exists()
     assert listener.said == [f"nothing to do: {run.path} has trained already"]
 
 
@@ -131,7 +133,9 @@ def test_the_best_weights_are_kept_and_patience_ends_it(
     bounds = iter([-50.0, -40.0, -45.0, float("nan"), -30.0])
     monkeypatch.setattr("lowerbound.training.validation.Validation.bound", lambda *_: next(bounds))
     stopped, short = new_run("stopped", epochs=9, patience=2), new_run("short", epochs=2)
-    train(stopped, digits)
+    listener = Stopper(-1)
+    train(stopped, digits, progress=listener)
+    assert listener.said == ["stopped early: 2 epochs without a better validation bound"]
     assert Run.open(stopped.path).record.result == {"steps": 20, "epoch_kept": 2, "validation_elbo": -40.0}
     assert stopped.metrics()[3]["validation"] == {"elbo": None}
     bounds = iter([-50.0, -40.0])
@@ -259,3 +263,25 @@ def test_leftovers_of_a_killed_process_are_cleared_away(new_run: MakeRun, digits
         "timing.jsonl",
         "weights.safetensors",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not acceleration._compiler(), reason="no C++ compiler")
+def test_a_compiled_step_repeats_itself_and_learns_the_same(new_run: MakeRun, digits: Dataset) -> None:
+    eager = new_run("eager", epochs=4, compile="off")
+    built, again = new_run("built", epochs=4, compile="on"), new_run("again", epochs=4, compile="on")
+    for run in (eager, built, again):
+        train(run, digits)
+    assert weights(built) == weights(again)
+    bounds = [run.metrics()[-1]["validation"]["elbo"] for run in (eager, built)]
+    assert bounds[0] == pytest.approx(bounds[1], abs=0.5)
+
+
+def test_compiling_without_a_compiler_is_refused(
+    new_run: MakeRun, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(compile="on")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"install g\+\+ or set compile to off"):
+        train(run, digits)

@@ -15,7 +15,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DivergedError, InputError, Interrupted
 from lowerbound.run import Outcome, Run
 from lowerbound.training.acceleration import autocast, compiled, forward_flops
-from lowerbound.training.checkpoint import Checkpoint, Checkpoints
+from lowerbound.training.checkpoint import Checkpoint
 from lowerbound.training.distributed import World, choose_device, joined, parallel
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
@@ -46,12 +46,12 @@ def train(run: Run, data: Dataset, *, progress: Progress | None = None) -> None:
         DivergedError: too many gradients were not finite; the best weights so far are kept.
     """
     run.require_data(data.spec)
+    if run.finished:
+        _leave_finished(run, progress or Silent())
+        return
     world = World.from_environment()
     device = choose_device(run.settings.device, world)
     shown = progress if progress is not None and world.leads else Silent()
-    if run.finished:
-        shown.say(f"nothing to do: {run.path} has {run.record.state} already")
-        return
     try:
         with joined(device, world), isolated(device), postponed() as request:
             Trainer(run, data, world, device, shown, request).fit()
@@ -79,16 +79,19 @@ class Trainer:
         self.pass_forward = parallel(compiled(self.loss, self.settings, device), world)
         validation = data.split("validation").resident(device)
         self.validation = Validation(validation, self.batch_size, self.settings.seed, device, world)
-        self.checkpoints = Checkpoints(run.path / "checkpoints", run.record.identity)
+        self.checkpoints = run.checkpoints
 
     def fit(self) -> None:
         """Train from where the run stands to its end."""
         self._resume()
-        while not self._over():
-            for batch in self.rows.batches(self._order()):
-                self._take_step(batch)
-                self._attend()
-        self._finish("trained")
+        try:
+            while not self._over():
+                for batch in self.rows.batches(self._order()):
+                    self._take_step(batch)
+                    self._attend()
+            self._finish("trained")
+        finally:
+            self.journal.close()
         self.world.wait()
 
     def _take_step(self, batch: Batch) -> None:
@@ -113,7 +116,10 @@ class Trainer:
 
     def _over(self) -> bool:
         patience = self.settings.patience
-        tired = patience is not None and self.state.best.stale >= patience
+        stale = self.state.best.stale
+        tired = patience is not None and stale >= patience
+        if tired:
+            self.progress.say(f"stopped early: {stale} epochs without a better validation bound")
         return tired or self.state.step >= self.steps
 
     def _attend(self) -> None:
@@ -186,6 +192,7 @@ class Trainer:
             self._compare(checkpoint.facts["setting"])
         if self.world.leads:
             self.journal.open(self.state.step, checkpoint.facts["lengths"] if checkpoint else {})
+            self.run.tidy()
             self.run.begin()
         self.clock.fill_(self.state.step)
         self.seen, self.first_step, self.began = Figures(), self.state.step, time.monotonic()
@@ -217,11 +224,19 @@ class Trainer:
         result = {"steps": self.state.step, "epoch_kept": best.epoch, "validation_elbo": best.facts()["bound"]}
         self.run.finish(self.state.kept(), outcome, result)
         self.checkpoints.clear()
-        self.journal.close()
 
     def _flops(self) -> int:
         rows = self.world.share(torch.arange(self.batch_size, device=self.device))
         return forward_flops(self.loss, self.loss.setup.see(self.rows.batch(rows)), self.clock)
+
+
+def _leave_finished(run: Run, progress: Progress) -> None:
+    """Say that there is nothing to do, and clear away what a process killed at the very end left."""
+    progress.say(f"nothing to do: {run.path} has {run.record.state} already")
+    progress.close()
+    if World.from_environment().leads:
+        run.tidy()
+        run.checkpoints.clear()
 
 
 def fitting_batch(size: int, count: int, world: World) -> int:

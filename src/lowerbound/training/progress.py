@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO, final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 
@@ -33,7 +33,7 @@ class Tick:
     bound: float | None
 
     def __str__(self) -> str:
-        bound = "" if self.bound is None else f", validation bound {self.bound:.2f}"
+        bound = "" if self.bound is None else f", bound {self.bound:.2f}"
         left = clock(self.seconds_left)
         return f"loss {self.loss:.2f}{bound} nats, {self.rows_per_second:,.0f} rows/s, {left} left"
 
@@ -95,8 +95,8 @@ class Bar(Progress):
     """Draws a bar at the foot of a terminal, from the first tick on."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
-        self.bar = RichProgress(*columns, TextColumn("{task.description}"), console=console, refresh_per_second=4)
+        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(None), TextColumn("{task.description}"))
+        self.bar = RichProgress(*columns, console=console, refresh_per_second=4, expand=True)
         self.task = self.bar.add_task("starting", total=None, epoch="")
 
     def tick(self, tick: Tick) -> None:

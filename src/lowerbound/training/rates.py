@@ -10,16 +10,16 @@ from lowerbound.training.settings import Settings
 def learning_rate(settings: Settings, step: int, steps: int) -> float:
     """Return the learning rate of step number `step` (from 0) out of `steps`.
 
-    A straight line up to `settings.lr` over the first `warmup` steps, then the schedule over the rest.
+    A straight line up to `settings.lr` over the first `lr_warmup` steps, then the schedule over the rest.
 
     Example:
-        >>> settings = Settings(lr=1.0, schedule="cosine", warmup=2)
+        >>> settings = Settings(lr=1.0, schedule="cosine", lr_warmup=2)
         >>> [round(learning_rate(settings, step, 10), 3) for step in (0, 1, 2, 6, 9)]
         [0.5, 1.0, 1.0, 0.5, 0.038]
     """
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    done = (step - settings.warmup) / max(1, steps - settings.warmup)
+    if step < settings.lr_warmup:
+        return settings.lr * (step + 1) / settings.lr_warmup
+    done = (step - settings.lr_warmup) / max(1, steps - settings.lr_warmup)
     return settings.lr * factor(settings.schedule, done)
 
 

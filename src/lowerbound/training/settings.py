@@ -40,7 +40,7 @@ class Settings:
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """Learning rate over time: constant; down to 0 along a half cosine; or a tenth at 1/2, again at 3/4."""
 
-    warmup: int = 0
+    lr_warmup: int = 0
     """Steps over which the learning rate first rises from 0 in a straight line."""
 
     weight_decay: float = 0.0
@@ -101,7 +101,7 @@ RANGES = {
     "epochs": (1, 10**9),
     "batch_size": (1, 10**9),
     "lr": (0.0, 1e6),
-    "warmup": (0, 10**12),
+    "lr_warmup": (0, 10**12),
     "weight_decay": (0.0, 1e6),
     "epsilon": (0.0, 1e6),
     "clip": (1e-12, math.inf),

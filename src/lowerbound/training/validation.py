@@ -29,7 +29,7 @@ class Validation:
 
     @torch.no_grad()
     def bound(self, loss: Loss, context: AbstractContextManager[object]) -> float:
-        """Return the mean bound, in nats per datum as given."""
+        """Return the mean bound, in nats per datum as given; `context` is the precision that training runs in."""
         loss.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for number in range(self.world.rank, len(self.batches), self.world.size):
