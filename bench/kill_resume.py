@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from _harness import record
-from lowerbound.run import Run
+from lowerbound.run.folder import Run
 
 SETTINGS = (
     "--latent 8 --hidden 64 --epochs 30 --batch-size 64 --ema 0.99 --clip 5 --schedule cosine --checkpoint-seconds 0.1"

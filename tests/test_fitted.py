@@ -12,6 +12,7 @@ import torch
 import lowerbound
 from lowerbound import Fitted, InputError
 from lowerbound.core import AnalyticELBO, Bernoulli, Gaussian, Latent, Pathwise, standard_normal
+from lowerbound.data.reading import Reading
 from lowerbound.data.views import Binarise, Identity
 from lowerbound.recipes.registry import Setup
 from lowerbound.training.progress import Silent
@@ -193,7 +194,7 @@ def test_an_argument_that_neither_knows_is_refused_before_any_work(name: str, wo
 def test_recipes_and_settings_share_no_argument() -> None:
     from dataclasses import fields
 
-    from lowerbound.training.settings import Settings
+    from lowerbound.run.settings import Settings
 
     settings = {field.name for field in fields(Settings)} | {"recipe", "data", "out", "kind", "progress"}
     for name in lowerbound.recipes.names():
@@ -204,7 +205,7 @@ def test_resume_finishes_what_is_begun(tmp_path: Path) -> None:
     data = lowerbound.load_data("digits")
     arguments = {"latent": 3, "hidden": [16]}
     settings = lowerbound.Settings(epochs=2, batch_size=256)
-    lowerbound.Run.create(tmp_path / "run", "vae", arguments, data.spec, settings, "digits")
+    lowerbound.Run.create(tmp_path / "run", "vae", arguments, data.spec, settings, Reading("digits"))
     model = lowerbound.resume(tmp_path / "run", progress=Silent())
     assert model.run.record.state == "trained"
     with pytest.raises(InputError, match="no run"):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lowerbound.errors import InputError, Interrupted, LowerboundError
     from lowerbound.fitted import Fitted, load, resume, train
     from lowerbound.recipes.registry import Setup, recipe
-    from lowerbound.run import Run
-    from lowerbound.training.settings import Settings
+    from lowerbound.run.folder import Run
+    from lowerbound.run.settings import Settings
 
 __all__ = [
     "Dataset",
@@ -46,8 +46,8 @@ _HOME = {
     "InputError": "lowerbound.errors",
     "Interrupted": "lowerbound.errors",
     "LowerboundError": "lowerbound.errors",
-    "Run": "lowerbound.run",
-    "Settings": "lowerbound.training.settings",
+    "Run": "lowerbound.run.folder",
+    "Settings": "lowerbound.run.settings",
     "Setup": "lowerbound.recipes.registry",
     "load": "lowerbound.fitted",
     "load_data": "lowerbound.data.dataset",

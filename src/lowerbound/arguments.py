@@ -11,8 +11,9 @@ from lowerbound.errors import InputError
 UNBOUNDED = (-math.inf, math.inf)
 
 # Hints that carry their limits, both ends allowed.
-Count = Annotated[int, (1, math.inf)]
-NonNegativeInt = Annotated[int, (0, math.inf)]
+LARGEST_WHOLE = 2.0**62
+Count = Annotated[int, (1, LARGEST_WHOLE)]
+NonNegativeInt = Annotated[int, (0, LARGEST_WHOLE)]
 NonNegative = Annotated[float, (0.0, math.inf)]
 
 
@@ -71,8 +72,9 @@ def described(kind: Any, limits: tuple[float, float] = UNBOUNDED) -> str:
 
 
 def _is_number(value: object, kind: Any) -> bool:
-    allowed = int if kind is int else int | float
-    return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or (kind is float and math.isfinite(value))
 
 
 def _range(low: float, high: float) -> str:

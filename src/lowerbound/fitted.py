@@ -23,22 +23,22 @@ from lowerbound.core import Batch, log_marginal
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array
 from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.data.reading import Reading, reading_of
 from lowerbound.data.rows import Rows
-from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import DataSpec, Kind, Variable
+from lowerbound.distributed import World, choose_device
 from lowerbound.errors import InputError
 from lowerbound.evaluation import metrics, rawdata
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
 from lowerbound.evaluation.watching import Watch, watched
+from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Recipe, Setup
-from lowerbound.run import Run
-from lowerbound.training.distributed import World, choose_device
+from lowerbound.run.folder import Run
+from lowerbound.run.settings import Settings
 from lowerbound.training.loop import train as fit
 from lowerbound.training.progress import Progress, shown_on
-from lowerbound.training.randomness import derive, isolated, reseed
-from lowerbound.training.settings import Settings
 
 Values = Array | Mapping[str, Array]
 """An array with a row a datum; for a model of several variables, an array for each by name."""
@@ -147,7 +147,7 @@ class Fitted:
         if source is None:
             self._data = self._data or self._recorded_data()
             return self._data
-        data = source if isinstance(source, Dataset) else load_like(self.spec, source)
+        data = read_alike(self.spec, self.run and self.run.record.reading, source)
         for variable in self.spec.variables:
             _require_alike(data.spec.variable(variable.name), variable)
         return data
@@ -163,9 +163,9 @@ class Fitted:
         _copy_folder(self.run.path, Path(path))
 
     def _recorded_data(self) -> Dataset:
-        if self.run is None or self.run.record.source is None:
+        if self.run is None or self.run.record.reading is None:
             raise InputError("the model was trained on arrays in memory; say which data to use")
-        data = load_like(self.spec, self.run.record.source)
+        data = read_alike(self.spec, self.run.record.reading)
         self.run.require_data(data.spec)
         return data
 
@@ -198,15 +198,16 @@ def train(
     out: str | Path | None = None,
     *,
     kind: Kind | None = None,
+    labels: Any = None,
     progress: Progress | None = None,
     **arguments: Any,
 ) -> Fitted:
     """Train a recipe's model on data and return it.
 
     recipe: a name of `lowerbound.recipes.names()`. data: anything that `load_data` takes, or what it returned. out: a
-    new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). kind: what
-    the values are, where `load_data` would guess wrong. progress: who is told; by default stderr is. arguments: those
-    of the recipe and the fields of `Settings`, by name.
+    new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). kind,
+    labels: see `load_data`. progress: who is told; by default stderr is. arguments: those of the recipe and the fields
+    of `Settings`, by name.
 
     Raises:
         InputError: an unknown or ill-typed argument, data that cannot be used, or a folder that is not empty.
@@ -219,9 +220,9 @@ def train(
     given, settings = sorted_arguments(registry.get(recipe), arguments)
     if out is None and World.from_environment().size > 1:
         raise InputError("several processes need one folder for their run; say which (out)")
-    dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind)
+    dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind, labels=labels)
     folder = Path(tempfile.mkdtemp(prefix="lowerbound-")) if out is None else Path(out)
-    run = Run.create(folder, recipe, given, dataset.spec, settings, recorded_source(data))
+    run = Run.create(folder, recipe, given, dataset.spec, settings, reading_of(data, kind, labels))
     fitted = _trained(run, dataset, progress)
     if out is None:
         weakref.finalize(fitted, shutil.rmtree, folder, ignore_errors=True)
@@ -237,11 +238,9 @@ def resume(path: str | Path, data: Any = None, *, progress: Progress | None = No
         InputError: no run at `path`, or other data.
     """
     run = Run.open(path)
-    source = run.record.source if data is None else data
-    if source is None:
+    if data is None and run.record.reading is None:
         raise InputError(f"{path} was trained on arrays in memory; go on in Python with lowerbound.resume(path, data)")
-    dataset = source if isinstance(source, Dataset) else load_like(run.record.data, source)
-    return _trained(run, dataset, progress)
+    return _trained(run, read_alike(run.record.data, run.record.reading, data), progress)
 
 
 def load(path: str | Path, device: str = "auto") -> Fitted:
@@ -256,10 +255,15 @@ def load(path: str | Path, device: str = "auto") -> Fitted:
     return Fitted(run.setup().to(choose_device(device, World())), run.record.data, run)
 
 
-def load_like(spec: DataSpec, source: Any) -> Dataset:
-    """Load data, split and read as those of the description were."""
+def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
+    """Read data as those of the description were, and split them alike: `source`, or the very same."""
+    if isinstance(source, Dataset):
+        return source
+    if source is None and reading is not None:
+        return reading.load(spec.split_seed)
     kinds: set[Kind] = {variable.kind for variable in spec.variables}
-    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None)
+    labels = reading.labels if reading and isinstance(source, str | Path) else None
+    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None, labels=labels)
 
 
 def sorted_arguments(recipe: Recipe, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:
@@ -274,13 +278,6 @@ def sorted_arguments(recipe: Recipe, arguments: Mapping[str, Any]) -> tuple[dict
     given = {name: value for name, value in arguments.items() if name in recipe.parameters}
     chosen = {name: value for name, value in arguments.items() if name in settings}
     return recipe.check(given), Settings(**chosen)
-
-
-def recorded_source(data: Any) -> str | None:
-    """How a run notes where its data are: a name, an absolute path, or nothing for what is only in memory."""
-    if not isinstance(data, str | Path):
-        return None
-    return str(data) if data in SOURCES else str(Path(data).resolve())
 
 
 def _trained(run: Run, data: Dataset, progress: Progress | None) -> Fitted:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset, load_data
-from lowerbound.run import Run
-from lowerbound.training.settings import Settings
+from lowerbound.data.reading import Reading
+from lowerbound.run.folder import Run
+from lowerbound.run.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,6 @@ def new_run(tmp_path: Path, digits: Dataset) -> Callable[..., Run]:
     def make(name: str = "run", arguments: dict[str, Any] | None = None, **settings: Any) -> Run:
         model = {"latent": 2, "hidden": [16], **(arguments or {})}
         chosen = Settings(**{"epochs": 2, "batch_size": 256, "precision": "fp32", **settings})
-        return Run.create(tmp_path / name, "vae", model, digits.spec, chosen, "digits")
+        return Run.create(tmp_path / name, "vae", model, digits.spec, chosen, Reading("digits"))
 
     return make

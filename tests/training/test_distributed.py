@@ -12,27 +12,27 @@ import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributed import World, choose_device
 from lowerbound.errors import InputError
-from lowerbound.run import Run
-from lowerbound.tensors import load_tensors
-from lowerbound.training.distributed import World, choose_device
+from lowerbound.run.folder import Run
+from lowerbound.run.tensors import load_tensors
 from lowerbound.training.loop import fitting_batch, train
 
 SCRIPT = """
 import sys, torch
 from pathlib import Path
 from lowerbound.data.dataset import load_data
-from lowerbound.run import Run
-from lowerbound.tensors import save_tensors
-from lowerbound.training.distributed import World, joined
+from lowerbound.run.folder import Run
+from lowerbound.run.tensors import save_tensors
+from lowerbound.distributed import World, joined
 from lowerbound.training.interrupts import Request
 from lowerbound.training.loop import Trainer
 from lowerbound.training.progress import Silent
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 path, data, world = Path(sys.argv[1]), load_data("digits"), World.from_environment()
 settings = Settings(epochs=6, batch_size=64, lr=5e-3, ema=0.9, patience=3, precision="fp32")
-run = Run.create(path, "vae", {"latent": 2, "hidden": [16]}, data.spec, settings, "digits")
+run = Run.create(path, "vae", {"latent": 2, "hidden": [16]}, data.spec, settings, Reading("digits"))
 device = torch.device("cpu")
 with joined(device, world):
     trainer = Trainer(run, data, world, device, Silent(), Request())

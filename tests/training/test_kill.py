@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset, load_data
-from lowerbound.run import Run
+from lowerbound.data.reading import Reading
+from lowerbound.run.folder import Run
+from lowerbound.run.settings import Settings
 from lowerbound.training.loop import train
-from lowerbound.training.settings import Settings
 
 KILLS = 5
 SETTINGS = Settings(epochs=15, batch_size=64, ema=0.9, clip=5.0, checkpoint_seconds=0.05, precision="fp32")
@@ -41,7 +42,7 @@ def start(path: Path) -> BaseProcess:
 
 
 def make(path: Path, digits: Dataset) -> Path:
-    return Run.create(path, "vae", {"latent": 2, "hidden": [16]}, digits.spec, SETTINGS, "digits").path
+    return Run.create(path, "vae", {"latent": 2, "hidden": [16]}, digits.spec, SETTINGS, Reading("digits")).path
 
 
 def assert_whole(path: Path) -> None:

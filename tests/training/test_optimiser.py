@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import InputError
+from lowerbound.run.settings import Settings
 from lowerbound.training.average import Average
 from lowerbound.training.optimiser import Optimiser
-from lowerbound.training.settings import Settings
 
 
 def network() -> nn.Module:

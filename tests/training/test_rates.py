@@ -6,12 +6,12 @@ import math
 
 import pytest
 
+from lowerbound.run.settings import Settings
 from lowerbound.training.rates import learning_rate
-from lowerbound.training.settings import Settings
 
 
 def test_a_constant_rate_does_not_change() -> None:
-    settings = Settings(lr=0.3)
+    settings = Settings(lr=0.3, schedule="constant")
     assert {learning_rate(settings, step, 100) for step in range(100)} == {0.3}
 
 

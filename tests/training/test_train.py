@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lowerbound.core import AnalyticELBO, Batch
 from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.distributed import World
 from lowerbound.errors import DivergedError, InputError, Interrupted
-from lowerbound.run import Run
+from lowerbound.run.folder import Run
 from lowerbound.training import acceleration, loop
-from lowerbound.training.distributed import World
 from lowerbound.training.interrupts import Request
 from lowerbound.training.loop import Trainer, train
 from lowerbound.training.progress import Progress, Silent, Tick
@@ -132,7 +132,10 @@ def test_the_best_weights_are_kept_and_patience_ends_it(
 ) -> None:
     bounds = iter([-50.0, -40.0, -45.0, float("nan"), -30.0])
     monkeypatch.setattr("lowerbound.training.validation.Validation.bound", lambda *_: next(bounds))
-    stopped, short = new_run("stopped", epochs=9, patience=2), new_run("short", epochs=2)
+    stopped, short = (
+        new_run("stopped", epochs=9, patience=2, schedule="constant"),
+        new_run("short", epochs=2, schedule="constant"),
+    )
     listener = Stopper(-1)
     train(stopped, digits, progress=listener)
     assert listener.said == ["stopped early: 2 epochs without a better validation bound"]
@@ -185,7 +188,7 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("arguments", [{}, {"bound": "iwae", "particles": 3, "estimator": "dreg"}, {"warm_up": 5}])
+@pytest.mark.parametrize("arguments", [{}, {"bound": "iwae", "particles": 3, "estimator": "dreg"}, {"anneal": 5}])
 def test_a_step_reads_nothing_back_to_the_host(new_run: MakeRun, digits: Dataset, arguments: dict[str, Any]) -> None:
     run = new_run(clip=1.0, ema=0.9, arguments=arguments)
     trainer = Trainer(run, digits, World(), CPU, Silent(), Request())
@@ -236,7 +239,7 @@ def test_an_objective_with_a_schedule_is_resumed_in_place(
     new_run: MakeRun, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_LOOKS", 0.0)
-    whole, broken = (new_run(name, arguments={"warm_up": 8}) for name in ("whole", "broken"))
+    whole, broken = (new_run(name, arguments={"anneal": 8}) for name in ("whole", "broken"))
     train(whole, digits)
     with pytest.raises(Interrupted):
         train(broken, digits, progress=Stopper(4))

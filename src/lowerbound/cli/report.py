@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lowerbound.data.rows import Rows
     from lowerbound.fitted import Fitted
     from lowerbound.plots import Drawing
-    from lowerbound.run import Run
+    from lowerbound.run.folder import Run
 
 SHOWN = 50
 """Samples, and data reconstructed, in a picture."""
@@ -49,7 +49,7 @@ class Report(OfRun):
 
     def answer(self) -> Answer:
         from lowerbound.report import write_report
-        from lowerbound.run import Run
+        from lowerbound.run.folder import Run
 
         out = self.out or self.run / "report.html"
         refuse_existing(out, self.force)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, fin
 import tyro
 
 from lowerbound.cli.verb import Answer, Common, Flat, Named, Verb
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 if TYPE_CHECKING:
     from lowerbound.fitted import Fitted
@@ -45,6 +45,8 @@ class Train(Verb, Generic[Arguments]):
     """New folder for the run."""
     kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
     """What the values are, where the guess from type and range is wrong."""
+    labels: str | None = None
+    """The column of a table, or the array of an npz, that labels the rows; it is kept out of what is modelled."""
     model: Flat[Arguments]
     training: Flat[Settings] = field(default=Settings())
 
@@ -52,8 +54,8 @@ class Train(Verb, Generic[Arguments]):
         from lowerbound import fitted
 
         given = {**asdict(self.model), **asdict(self.training)}  # type: ignore[call-overload]
-        progress = _progress(self.common)
-        return _trained(fitted.train(self.recipe, self.data, self.out, kind=self.kind, progress=progress, **given))
+        given |= {"kind": self.kind, "labels": self.labels, "progress": _progress(self.common)}
+        return _trained(fitted.train(self.recipe, self.data, self.out, **given))
 
 
 @final

@@ -150,6 +150,9 @@ class PointMass(Distribution):
     def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         return self.value.expand(self._extended_shape(sample_shape))
 
+    def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
+        return self.rsample(sample_shape).detach()  # a view keeps its gradient even under no_grad
+
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value)
 

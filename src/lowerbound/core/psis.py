@@ -21,8 +21,8 @@ _PRIOR_STRENGTH, _PRIOR_K = 10, 0.5
 def pareto_k(log_w: Tensor) -> Tensor:
     """k̂ of each column of log weights (K, B) -> (B,). Below 0.5 good, below 0.7 usable, above it not to be believed.
 
-    Infinite where the tail holds fewer than five distinct weights above its cut-off, and −∞ where all weights are
-    equal, as they are when the posterior is exact.
+    Infinite where the tail holds fewer than five distinct weights above its cut-off, and −∞ where several weights are
+    all equal, as they are when the posterior is exact.
 
     >>> from torch.distributions import Pareto
     >>> _ = torch.manual_seed(0)
@@ -30,7 +30,7 @@ def pareto_k(log_w: Tensor) -> Tensor:
     >>> bool((pareto_k(w.log()) - 0.8).abs() < 0.15)
     True
     """
-    exact = log_w.max(0).values - log_w.min(0).values <= 1e-6
+    exact = (log_w.max(0).values - log_w.min(0).values <= 1e-6) & (len(log_w) > 1)
     sizes, excess = _tails(log_w.double())
     k = torch.full_like(sizes, math.inf, dtype=torch.float64)
     for size in sizes.unique().tolist():

@@ -19,8 +19,8 @@ from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of, expected
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.evaluation.watching import Watch
+from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
-from lowerbound.training.randomness import derive, isolated, reseed
 
 PARTICLES_FOR_TERMS = 16
 """Draws of z a datum for rate and distortion; their noise is averaged over the data as well."""

@@ -85,13 +85,13 @@ def family(name: str) -> Family:
     return _FAMILIES[name]
 
 
-def objective(bound: str, beta: float, warm_up: int, free_bits: float) -> Objective:
-    """The objective by name: "elbo" (closed KL; β, warm-up and free bits apply), "elbo-mc" or "iwae"."""
-    plain = beta == 1 and warm_up == 0 and free_bits == 0
+def objective(bound: str, beta: float, anneal: int, free_bits: float) -> Objective:
+    """The objective by name: "elbo" (closed KL; β, annealing and free bits apply), "elbo-mc" or "iwae"."""
+    plain = beta == 1 and anneal == 0 and free_bits == 0
     if bound == "elbo":
-        return AnalyticELBO() if plain else BetaELBO(WarmUp(warm_up, beta) if warm_up else beta, free_bits)
+        return AnalyticELBO() if plain else BetaELBO(WarmUp(anneal, beta) if anneal else beta, free_bits)
     if not plain:
-        raise InputError(f"beta, warm_up and free_bits weigh the rate, which the bound {bound} has not; use bound elbo")
+        raise InputError(f"beta, anneal and free_bits weigh the rate, which the bound {bound} has not; use bound elbo")
     return ELBO() if bound == "elbo-mc" else IWAE()
 
 

@@ -23,13 +23,13 @@ def vae(
     latent: Count = 50,
     net: Literal["mlp", "conv", "resnet"] = "mlp",
     hidden: tuple[Count, ...] | None = None,
-    activation: str = "tanh",
+    activation: str = "silu",
     likelihood: parts.LikelihoodName = "auto",
     bound: parts.BoundName = "elbo",
     estimator: parts.EstimatorName = "pathwise",
     particles: Count = 1,
     beta: NonNegative = 1.0,
-    warm_up: NonNegativeInt = 0,
+    anneal: NonNegativeInt = 0,
     free_bits: NonNegative = 0.0,
 ) -> Setup:
     """Variational autoencoder: N(0, I) prior, Gaussian encoder, any likelihood.
@@ -47,7 +47,7 @@ def vae(
         estimator: how gradients reach the encoder.
         particles: draws of z for each datum and step.
         beta: weight of the rate.
-        warm_up: steps over which that weight rises from 0.
+        anneal: steps over which that weight rises from 0.
         free_bits: nats of each latent dimension that cost nothing to use.
     """
     if len(spec.variables) > 1:
@@ -60,7 +60,7 @@ def vae(
     return Setup(
         Latent(standard_normal(latent), Gaussian(inward), {x.name: family.build(outward, x)}),
         {x.name: view_for(x, name)},
-        parts.objective(bound, beta, warm_up, free_bits),
+        parts.objective(bound, beta, anneal, free_bits),
         parts.estimator(estimator, bound, particles),
         particles,
     )

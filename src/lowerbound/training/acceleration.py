@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.core.batch import Batch
 from lowerbound.errors import InputError
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 BF16_PAYS_FROM = 2e8
 """Floating-point operations in the matrix products of one forward pass; below, casting weights costs what it saves."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, final
 
-from lowerbound.run import Run
+from lowerbound.run.folder import Run
 from lowerbound.training.metrics import JsonLines, TensorBoard, Writer
 
 

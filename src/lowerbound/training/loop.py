@@ -12,16 +12,16 @@ from torch import Tensor
 
 from lowerbound.core import Batch, total
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributed import World, choose_device, joined, parallel
 from lowerbound.errors import DivergedError, InputError, Interrupted
-from lowerbound.run import Outcome, Run
+from lowerbound.randomness import derive, isolated, permutation, reseed
+from lowerbound.run.checkpoint import Checkpoint
+from lowerbound.run.folder import Outcome, Run
 from lowerbound.training.acceleration import autocast, compiled, forward_flops
-from lowerbound.training.checkpoint import Checkpoint
-from lowerbound.training.distributed import World, choose_device, joined, parallel
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
 from lowerbound.training.progress import Progress, Silent, Tick
-from lowerbound.training.randomness import derive, isolated, permutation, reseed
 from lowerbound.training.rates import learning_rate
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lowerbound.core import Batch
 from lowerbound.recipes.registry import Setup
-from lowerbound.run import modules_of
+from lowerbound.run.folder import modules_of
 
 
 @final

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import InputError
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 
 @final

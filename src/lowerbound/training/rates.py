@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 
 def learning_rate(settings: Settings, step: int, steps: int) -> float:

@@ -7,13 +7,13 @@ from typing import Any, final
 
 from torch import Tensor
 
-from lowerbound.run import modules_of
+from lowerbound.run.checkpoint import Checkpoint
+from lowerbound.run.folder import modules_of
+from lowerbound.run.settings import Settings
 from lowerbound.training.average import Average
 from lowerbound.training.best import Best
-from lowerbound.training.checkpoint import Checkpoint
 from lowerbound.training.loss import Loss
 from lowerbound.training.optimiser import Optimiser
-from lowerbound.training.settings import Settings
 from lowerbound.training.tally import Tally
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lowerbound.core import AnalyticELBO
 from lowerbound.data.rows import Sampler
-from lowerbound.training.distributed import World
+from lowerbound.distributed import World
+from lowerbound.randomness import derive, reseed
 from lowerbound.training.loss import Loss
-from lowerbound.training.randomness import derive, reseed
 
 ROWS_PER_TRAINING_ROW = 4
 """No graph is kept here, so four times the rows take less memory than a step of training."""

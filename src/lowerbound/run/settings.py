@@ -37,7 +37,7 @@ class Settings:
     lr: float = 1e-3
     """Learning rate of Adam at its highest."""
 
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
     """Learning rate over time: constant; down to 0 along a half cosine; or a tenth at 1/2, again at 3/4."""
 
     lr_warmup: int = 0

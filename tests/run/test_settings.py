@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lowerbound.errors import InputError
-from lowerbound.training.settings import Settings
+from lowerbound.run.settings import Settings
 
 REFUSED: dict[str, list[Any]] = {
     "epochs": [0, -1, 1.5, "3", True, None],
@@ -49,5 +49,5 @@ def test_json_that_is_no_settings_is_refused(value: object) -> None:
 
 
 def test_settings_need_no_torch() -> None:
-    code = "import sys, lowerbound.training.settings; sys.exit('torch' in sys.modules)"
+    code = "import sys, lowerbound.run.settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

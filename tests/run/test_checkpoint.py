@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lowerbound.errors import InputError
-from lowerbound.training.checkpoint import KEPT, Checkpoint, Checkpoints
+from lowerbound.run.checkpoint import KEPT, Checkpoint, Checkpoints
 
 
 def checkpoint(step: int) -> Checkpoint:

@@ -22,15 +22,16 @@ from typing import Any, Literal, Self, final, get_args
 import torch
 from torch import Tensor, nn
 
+from lowerbound.data.reading import Reading
 from lowerbound.data.spec import DataSpec
+from lowerbound.distributed import World
 from lowerbound.errors import InputError
 from lowerbound.files import write_json
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Setup
-from lowerbound.tensors import file_digest, json_digest, load_tensors, outline_of, outline_of_file, save_tensors
-from lowerbound.training.checkpoint import Checkpoints
-from lowerbound.training.distributed import World
-from lowerbound.training.settings import Settings
+from lowerbound.run.checkpoint import Checkpoints
+from lowerbound.run.settings import Settings
+from lowerbound.run.tensors import file_digest, json_digest, load_tensors, outline_of, outline_of_file, save_tensors
 
 FORMAT = "lowerbound-run"
 SCHEMA = 1
@@ -55,7 +56,7 @@ class Record:
     recipe: str
     arguments: Mapping[str, Any]
     data: DataSpec
-    source: str | None
+    reading: Reading | None
     settings: Settings
     versions: Mapping[str, str]
     state: State = "created"
@@ -70,6 +71,7 @@ class Record:
             **{name: getattr(self, name) for name in _FIELDS},
             "arguments": dict(self.arguments),
             "data": self.data.to_json(),
+            "reading": self.reading and self.reading.to_json(),
             "settings": self.settings.to_json(),
         }
         return {**content, "digest": json_digest(content)}
@@ -79,6 +81,7 @@ class Record:
         """Read what `to_json` wrote; `InputError` says what is foreign, newer, changed or ill-typed."""
         fields = _checked(content)
         fields["data"] = DataSpec.from_json(fields["data"])
+        fields["reading"] = fields["reading"] and Reading.from_json(fields["reading"])
         fields["settings"] = Settings.from_json(fields["settings"])
         fields["arguments"] = registry.get(fields["recipe"]).check(fields["arguments"])
         return cls(**fields)
@@ -93,7 +96,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "recipe": (str,),
     "arguments": (dict,),
     "data": (dict,),
-    "source": (str, type(None)),
+    "reading": (dict, type(None)),
     "settings": (dict,),
     "versions": (dict,),
     "state": (str,),
@@ -121,7 +124,7 @@ class Run:
         arguments: Mapping[str, Any],
         spec: DataSpec,
         settings: Settings,
-        source: str | None = None,
+        reading: Reading | None = None,
     ) -> Self:
         """Make the folder of a run that is still to be trained.
 
@@ -134,7 +137,7 @@ class Run:
             return cls.open(path)
         _require_vacant(path)
         complete = registry.get(recipe).check(arguments)
-        run = cls(path, Record(recipe, complete, spec, source, settings, _versions()))
+        run = cls(path, Record(recipe, complete, spec, reading, settings, _versions()))
         require_room(run.outline())
         run._write(run.record)
         return run

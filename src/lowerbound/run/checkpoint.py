@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lowerbound.errors import InputError
 from lowerbound.files import write_json
-from lowerbound.tensors import file_digest, json_digest, load_tensors, save_tensors
+from lowerbound.run.tensors import file_digest, json_digest, load_tensors, save_tensors
 
 KEPT = 2
 """How many checkpoints stay on disk: the newest, and one more should the disk spoil it."""

@@ -1,0 +1,57 @@
+"""How data were read, in plain values, so that a run can read them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self, final
+
+from lowerbound.arguments import conformed
+from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.data.sources import SOURCES
+from lowerbound.data.spec import Kind
+from lowerbound.errors import InputError
+
+
+@final
+@dataclass(frozen=True)
+class Reading:
+    """A source that outlives the process, and what was said about it. See `load_data` for the three.
+
+    Example:
+        >>> Reading("digits").load().spec.count
+        1797
+    """
+
+    source: str
+    kind: Kind | None = None
+    labels: str | None = None
+
+    def load(self, seed: int = 0) -> Dataset:
+        """Read the data, split by `seed`."""
+        return load_data(self.source, seed=seed, kind=self.kind, labels=self.labels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` takes them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read what `to_json` wrote; anything else is refused with an `InputError`."""
+        if not isinstance(value, Mapping) or set(value) != {"source", "kind", "labels"}:
+            raise InputError("this does not say how data were read: it must have source, kind and labels")
+        source, labels = conformed("source", value["source"], str), conformed("labels", value["labels"], str | None)
+        return cls(source, conformed("kind", value["kind"], Kind | None), labels)
+
+
+def reading_of(data: Any, kind: Kind | None, labels: Any) -> Reading | None:
+    """How to read `data` again: by name or absolute path; None for what is only in memory.
+
+    Example:
+        >>> reading_of([[0.0]], None, None) is None
+        True
+    """
+    if not isinstance(data, str | Path) or not isinstance(labels, str | None):
+        return None
+    return Reading(str(data) if data in SOURCES else str(Path(data).expanduser().resolve()), kind, labels)

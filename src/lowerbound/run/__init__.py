@@ -1,0 +1,1 @@
+"""What is kept of a training: its folder, settings, weights and checkpoints."""
