@@ -15,7 +15,7 @@ from lowerbound.nets.resnet import Residual
 SUGGESTED_HIDDEN: Mapping[str, tuple[int, ...]] = {
     "mlp": (200, 200),
     "conv": (32, 64, 256),
-    "resnet": (32, 64, 256),
+    "resnet": (16, 32, 256),
 }
 """Hidden widths that serve each kind well on pictures of some 30 x 30 pixels."""
 
