@@ -163,7 +163,8 @@ class Categorical(Parametric):
         self.per_value = classes  # type: ignore[misc]  # here the number depends on the data
 
     def family(self, h: Tensor) -> Distribution:
-        return D.Categorical(logits=h, validate_args=False)
+        # A single class, as of a constant column, comes without a dimension of its own.
+        return D.Categorical(logits=h.unsqueeze(-1) if self.per_value == 1 else h, validate_args=False)
 
 
 @final

@@ -29,6 +29,10 @@ class View(nn.Module, ABC):
         """The values that the likelihood speaks of."""
 
     @abstractmethod
+    def expected(self, raw: Tensor) -> Tensor:
+        """The mean of what `forward` returns; the same at every call."""
+
+    @abstractmethod
     def inverse(self, value: Tensor) -> Tensor:
         """Back to the scale of the stored values, as floats within their range; for samples and for means."""
 
@@ -57,6 +61,10 @@ class Identity(View):
     def forward(self, raw: Tensor) -> Tensor:
         """raw, as floats."""
         return raw.to(torch.get_default_dtype())
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """What `forward` returns."""
+        return self.forward(raw)
 
     def inverse(self, value: Tensor) -> Tensor:
         """value, within the range."""
@@ -91,6 +99,10 @@ class Scale(View):
     def forward(self, raw: Tensor) -> Tensor:
         """(raw - low) / (high - low)."""
         return (raw.to(torch.get_default_dtype()) - self.low) / self.width
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """What `forward` returns."""
+        return self.forward(raw)
 
     def inverse(self, value: Tensor) -> Tensor:
         """low + value·(high - low), with value kept to [0, 1]."""
@@ -132,6 +144,10 @@ class Standardise(View):
         """(raw - mean) / std."""
         centred = raw - self.mean.to(raw.dtype)
         return (centred / self.std.to(raw.dtype)).to(torch.get_default_dtype())
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """What `forward` returns."""
+        return self.forward(raw)
 
     def inverse(self, value: Tensor) -> Tensor:
         """mean + std·value."""
@@ -176,6 +192,10 @@ class Binarise(View):
         uniform = drawn.view(torch.int32)[: raw.numel()].view(raw.shape).bitwise_and_((1 << _BITS) - 1)
         ones = uniform < raw.int().mul_(self._step)
         return ones.view(torch.uint8).to(torch.get_default_dtype())
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """raw / (levels - 1)."""
+        return raw.to(torch.get_default_dtype()) / (self.levels - 1)
 
     def inverse(self, value: Tensor) -> Tensor:
         """value·(levels - 1): for means, the expected grey."""

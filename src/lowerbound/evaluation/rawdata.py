@@ -15,7 +15,6 @@ from lowerbound.data.checks import checked_array, checked_values
 from lowerbound.data.describe import kept
 from lowerbound.data.raw import Raw
 from lowerbound.data.spec import DataSpec, Variable
-from lowerbound.data.views import Binarise, View
 from lowerbound.errors import InputError
 from lowerbound.recipes.registry import Setup
 
@@ -70,14 +69,7 @@ def checked_variable(variable: Variable, values: object) -> Array:
 
 def steady(setup: Setup, raw: Batch) -> Batch:
     """What the model sees, with the mean of a random view in place of a draw, so that it is the same each time."""
-    return Batch({name: _steady(setup.views[name], values) for name, values in raw.x.items()})
-
-
-def _steady(view: View, raw: Tensor) -> Tensor:
-    if isinstance(view, Binarise):
-        return raw.to(torch.get_default_dtype()) / (view.levels - 1)
-    seen: Tensor = view(raw)
-    return seen
+    return Batch({name: setup.views[name].expected(values) for name, values in raw.x.items()})
 
 
 def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:

@@ -64,7 +64,7 @@ def decoder(
     hidden: Sequence[int],
     activation: str,
     condition: int = 0,
-) -> nn.Module:
+) -> MLPDecoder | PictureDecoder:
     """A network from a latent vector z, and a condition c if there is one, to the parameters of each value.
 
     z `(..., z)` and c `(..., condition)` to `(..., *x_shape, per_value)`, or to `(..., *x_shape)` when

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, final
 
+import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import InputError
@@ -127,3 +128,10 @@ class MLPDecoder(nn.Module):
         require_condition(c, self.condition)
         out = self.body(join(z, c))
         return out.reshape(*out.shape[:-1], *self.shape)
+
+    @torch.no_grad()
+    def start_at(self, out: Tensor) -> None:
+        """Set the last biases so that what comes out starts near `out`, of the shape of one output."""
+        last = self.body[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(out.flatten())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol, final
 
+import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import InputError
@@ -92,6 +93,13 @@ class PictureDecoder(nn.Module):
         require_event(z, (self.z,))
         require_condition(c, self.condition)
         return self.picture(self.head(join(z, c)))
+
+    @torch.no_grad()
+    def start_at(self, out: Tensor) -> None:
+        """Set the last biases so that what comes out starts near the mean of `out` over the picture."""
+        last = [layer for layer in self.picture.modules() if isinstance(layer, nn.ConvTranspose2d)][-1]
+        assert last.bias is not None
+        last.bias.copy_(out.flatten(0, 1).mean(0).flatten())
 
 
 class _ToChannelsFirst(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lowerbound.core import (
     ELBO,
@@ -63,10 +63,20 @@ EstimatorName = Literal["pathwise", "stl", "dreg", "score"]
 @final
 @dataclass(frozen=True)
 class Family:
-    """A likelihood by name: how many numbers it asks of the network for each value, and how to build it."""
+    """A likelihood by name: how many numbers it asks of the network for each value, how to build it, and which
+    location has a given mean."""
 
     per_value: Callable[[Variable], int]
     build: Callable[[nn.Module, Variable], Conditional]
+    location: Callable[[Tensor, Variable], Tensor]
+
+    def start(self, mean: Tensor, variable: Variable) -> Tensor:
+        """The network's output, (*shape) or (*shape, P), of a likelihood with this mean: its location, zeros beside it.
+
+        A network whose last biases start there need not spend its first units on saying what is always so.
+        """
+        location, p = self.location(mean, variable), self.per_value(variable)
+        return location if p == 1 else nn.functional.pad(location.unsqueeze(-1), (0, p - 1))
 
 
 def likelihood_name(name: str, variable: Variable) -> str:
@@ -124,21 +134,48 @@ def _learned(shape: tuple[int, ...]) -> nn.Parameter:
     return nn.Parameter(torch.zeros(shape))
 
 
+# The mean of data that never vary would start a location at infinity.
+_LEAST_MEAN = 1e-3
+
+
+def _logit(mean: Tensor, v: Variable) -> Tensor:
+    return torch.logit(mean, eps=_LEAST_MEAN)
+
+
+def _log(mean: Tensor, v: Variable) -> Tensor:
+    return mean.clamp_min(_LEAST_MEAN).log()
+
+
+def _same(mean: Tensor, v: Variable) -> Tensor:
+    return mean
+
+
+def _on_unit_scale(mean: Tensor, v: Variable) -> Tensor:
+    return mean * (2 / (_levels(v) - 1)) - 1
+
+
+def _zero(mean: Tensor, v: Variable) -> Tensor:
+    return torch.zeros_like(mean)
+
+
 _FAMILIES: dict[str, Family] = {
-    "bernoulli": Family(lambda v: 1, lambda net, v: Bernoulli(net, _dims(v))),
-    "continuous-bernoulli": Family(lambda v: 1, lambda net, v: ContinuousBernoulli(net, _dims(v))),
-    "gaussian": Family(lambda v: 2, lambda net, v: Gaussian(net, _dims(v))),
-    "gaussian-fixed": Family(lambda v: 1, lambda net, v: Homoscedastic(net, torch.zeros(()), _dims(v))),
-    "gaussian-learned": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(()), _dims(v))),
-    "gaussian-per-dim": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(v.shape), _dims(v))),
-    "mse": Family(lambda v: 1, lambda net, v: squared_error(net, _dims(v))),
-    "laplace": Family(lambda v: 2, lambda net, v: Laplace(net, _dims(v))),
-    "categorical": Family(_levels, lambda net, v: Categorical(net, _levels(v), _dims(v))),
-    "discretized-logistic": Family(lambda v: 2, lambda net, v: DiscretizedLogistic(net, _levels(v), _dims(v))),
+    "bernoulli": Family(lambda v: 1, lambda net, v: Bernoulli(net, _dims(v)), _logit),
+    "continuous-bernoulli": Family(lambda v: 1, lambda net, v: ContinuousBernoulli(net, _dims(v)), _logit),
+    "gaussian": Family(lambda v: 2, lambda net, v: Gaussian(net, _dims(v)), _same),
+    "gaussian-fixed": Family(lambda v: 1, lambda net, v: Homoscedastic(net, torch.zeros(()), _dims(v)), _same),
+    "gaussian-learned": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(()), _dims(v)), _same),
+    "gaussian-per-dim": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(v.shape), _dims(v)), _same),
+    "mse": Family(lambda v: 1, lambda net, v: squared_error(net, _dims(v)), _same),
+    "laplace": Family(lambda v: 2, lambda net, v: Laplace(net, _dims(v)), _same),
+    "categorical": Family(_levels, lambda net, v: Categorical(net, _levels(v), _dims(v)), _zero),
+    "discretized-logistic": Family(
+        lambda v: 2, lambda net, v: DiscretizedLogistic(net, _levels(v), _dims(v)), _on_unit_scale
+    ),
     "discretized-logistic-mixture": Family(
         lambda v: 3 * MIXTURE_COMPONENTS,
         lambda net, v: DiscretizedLogisticMixture(net, MIXTURE_COMPONENTS, _levels(v), _dims(v)),
+        _zero,
     ),
-    "poisson": Family(lambda v: 1, lambda net, v: Poisson(net, _dims(v))),
-    "negative-binomial": Family(lambda v: 2, lambda net, v: NegativeBinomial(net, _dims(v))),
+    "poisson": Family(lambda v: 1, lambda net, v: Poisson(net, _dims(v)), _log),
+    "negative-binomial": Family(lambda v: 2, lambda net, v: NegativeBinomial(net, _dims(v)), _log),
 }

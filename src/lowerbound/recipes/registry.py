@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, final, get_type_hints
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lowerbound import recipes as folder
 from lowerbound.arguments import conformed
@@ -29,6 +29,7 @@ class Setup:
     """What a recipe makes: a model, how it sees the data, and how it is fitted.
 
     views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
+    start: told once, before training, the mean of each variable over the training rows as its view expects it.
     """
 
     model: Model
@@ -37,6 +38,7 @@ class Setup:
     estimator: Estimator
     particles: int = 1
     conditional: bool = False
+    start: Callable[[Mapping[str, Tensor]], None] = lambda means: None
 
     def see(self, raw: Batch) -> Batch:
         """The batch as the model is to see it: values through their views, the condition only if it is used."""

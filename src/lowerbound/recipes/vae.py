@@ -63,4 +63,5 @@ def vae(
         parts.objective(bound, beta, anneal, free_bits),
         parts.estimator(estimator, bound, particles),
         particles,
+        start=lambda means: outward.start_at(family.start(means[x.name], x)),
     )

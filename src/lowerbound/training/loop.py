@@ -23,6 +23,7 @@ from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
 from lowerbound.training.progress import Progress, Silent, Tick
 from lowerbound.training.rates import learning_rate
+from lowerbound.training.start import mean_values
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally
 from lowerbound.training.validation import Validation
@@ -187,7 +188,9 @@ class Trainer:
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one."""
         checkpoint = self.checkpoints.newest()
-        if checkpoint is not None:
+        if checkpoint is None:
+            self.loss.setup.start(mean_values(self.loss.setup, self.rows, self.device))
+        else:
             self.state.load(checkpoint)
             self._compare(checkpoint.facts["setting"])
         if self.world.leads:

@@ -1,0 +1,33 @@
+"""What a model is told of the data before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lowerbound.core import Batch
+from lowerbound.data.rows import Sampler
+from lowerbound.recipes.registry import Setup
+
+MOST_ROWS = 1 << 16
+"""Rows that a mean is taken over; of more, that many at even distances."""
+
+ROWS_AT_ONCE = 4096
+
+
+@torch.no_grad()
+def mean_values(setup: Setup, rows: Sampler, device: torch.device) -> dict[str, Tensor]:
+    """Return the mean of each variable over the rows, as its view expects it."""
+    index = torch.arange(0, rows.count, -(-rows.count // MOST_ROWS), device=device)
+    sums: dict[str, Tensor] = {}
+    for batch in rows.batches(index.split(ROWS_AT_ONCE)):
+        for name, values in expected(setup, batch):
+            sums[name] = sums.get(name, torch.zeros_like(values[0])) + values.sum(0)
+    return {name: (total / len(index)).to(torch.get_default_dtype()) for name, total in sums.items()}
+
+
+def expected(setup: Setup, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    """Return the variables of a batch through their views, in double precision."""
+    return ((name, setup.views[name].expected(values).double()) for name, values in batch.x.items())
