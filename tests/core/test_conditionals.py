@@ -95,6 +95,13 @@ def test_bits_symbols_and_counts() -> None:
     assert_close(NegativeBinomial(SAME)(h[..., :2]).log_prob(codes), theirs.log_prob(codes).sum(-1), within=1e-11)
 
 
+def test_a_single_class_is_certain() -> None:
+    """A network gives one number a value without a dimension for it; the event must not be taken for classes."""
+    d = Categorical(SAME, 1)(torch.randn(4, 3))
+    assert (d.batch_shape, d.event_shape) == ((4,), (3,))
+    assert (d.log_prob(torch.zeros(4, 3)) == 0).all()
+
+
 @pytest.mark.parametrize("build", [Poisson, NegativeBinomial])
 def test_rates_are_clamped(build: type[Conditional]) -> None:
     for log_rate, clamped in ((-1e6, -15.0), (1e6, 15.0)):
