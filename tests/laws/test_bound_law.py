@@ -25,6 +25,7 @@ from lowerbound.core import (
     log_marginal,
 )
 from lowerbound.core.latent import named
+from lowerbound.core.psis import RELIABLE_K
 from toys import Affine, Bits, LinearGaussian, Mixture, Same, TwoLatents, expected_elbo
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -176,7 +177,8 @@ def test_recipes_bound_log_p_from_below(case: Case) -> None:
         assert (z_scores(above, exact) < LIMIT).all()
         below = above
     found = log_marginal(setup.model, b, 20_000)
-    assert ((found.log_p - exact).abs() < LIMIT * found.stderr + 1e-9).all()
+    near = (found.log_p - exact).abs() < LIMIT * found.stderr + 1e-9
+    assert (near | (found.khat > RELIABLE_K)).all()  # an untrained encoder may miss, and k̂ must then say so
 
 
 @pytest.mark.parametrize("case", cases())
