@@ -80,7 +80,7 @@ def test_recipes_see_a_datum_alone_as_in_a_batch(case: Case) -> None:
         for name, q in named(setup.model.infer(alone)).items():
             assert_close(q.mean, together[name].mean[i : i + 1])
         one = {name: each[:, i : i + 1] for name, each in z.items()}
-        assert_close(scored(setup.model, one, alone), scores[:, i : i + 1])
+        assert_close(scored(setup.model, one, alone), scores[:, i : i + 1], within=1e-9)
 
 
 @pytest.mark.parametrize("case", cases("net"))
@@ -89,7 +89,7 @@ def test_recipes_decode_any_leading_shape_and_generate(case: Case) -> None:
     z = draw(setup.model, b, 6)
     flat = parameters_of(setup.model, z, b.c)
     deeper = {name: each.reshape(2, 3, *each.shape[1:]) for name, each in z.items()}
-    assert_close(parameters_of(setup.model, deeper, b.c).flatten(0, 1), flat)
+    assert_close(parameters_of(setup.model, deeper, b.c).flatten(0, 1), flat, within=1e-9)
     for name, d in setup.model.generate(4, b.c).items():
         assert d.batch_shape == (4,)
         assert d.sample().shape == b.x[name].shape

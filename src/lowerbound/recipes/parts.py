@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
@@ -14,6 +15,7 @@ from lowerbound.core import (
     IWAE,
     STL,
     AnalyticELBO,
+    Batch,
     Bernoulli,
     BetaELBO,
     Categorical,
@@ -36,6 +38,7 @@ from lowerbound.core import (
 )
 from lowerbound.data.likelihoods import check_likelihood
 from lowerbound.data.spec import Variable
+from lowerbound.data.views import Identity, view_for
 from lowerbound.errors import InputError
 
 MIXTURE_COMPONENTS = 5
@@ -93,6 +96,28 @@ def family(name: str) -> Family:
     2
     """
     return _FAMILIES[name]
+
+
+def reads(variable: Variable, likelihood: str) -> Callable[[Batch], tuple[Tensor, Tensor | None]]:
+    """What an encoder of one variable is given: levels and codes, and the logarithm of counts, brought to [0, 1].
+
+    A likelihood may speak of values from 0 to 255 or of counts without end; read as they are they would start the
+    posterior millions of nats from the prior.
+    """
+
+    def read(batch: Batch) -> tuple[Tensor, Tensor | None]:
+        return small(batch.filled(variable.name)), batch.c
+
+    small = _small(variable, likelihood)
+    return read
+
+
+def _small(variable: Variable, likelihood: str) -> Callable[[Tensor], Tensor]:
+    high = max(variable.high, 1.0)
+    if variable.kind == "count":
+        return lambda x: torch.log1p(x) / math.log1p(high)
+    as_stored = isinstance(view_for(variable, likelihood), Identity)
+    return (lambda x: x / high) if as_stored else (lambda x: x)
 
 
 def objective(bound: str, beta: float, anneal: int, free_bits: float) -> Objective:

@@ -58,7 +58,7 @@ def vae(
     inward = nn.Sequential(encoder(net, x.shape, 2 * latent, widths, activation), nn.Unflatten(-1, (latent, 2)))
     outward = decoder(net, latent, x.shape, family.per_value(x), widths, activation)
     return Setup(
-        Latent(standard_normal(latent), Gaussian(inward), {x.name: family.build(outward, x)}),
+        Latent(standard_normal(latent), Gaussian(inward), {x.name: family.build(outward, x)}, parts.reads(x, name)),
         {x.name: view_for(x, name)},
         parts.objective(bound, beta, anneal, free_bits),
         parts.estimator(estimator, bound, particles),
