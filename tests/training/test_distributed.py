@@ -22,6 +22,7 @@ SCRIPT = """
 import sys, torch
 from pathlib import Path
 from lowerbound.data.dataset import load_data
+from lowerbound.data.reading import Reading
 from lowerbound.run.folder import Run
 from lowerbound.run.tensors import save_tensors
 from lowerbound.distributed import World, joined

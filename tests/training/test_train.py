@@ -54,11 +54,12 @@ class Stopper(Progress):
 
 
 def test_training_learns_and_leaves_a_run_that_opens(new_run: MakeRun, digits: Dataset) -> None:
-    run = new_run(epochs=8, batch_size=64, lr=5e-3)
+    run = new_run(epochs=10, batch_size=32, lr=1e-2)
     train(run, digits)
     records = Run.open(run.path).metrics()
-    assert [record["epoch"] for record in records] == list(range(1, 9))
-    assert records[-1]["validation"]["elbo"] > records[0]["validation"]["elbo"] + 5
+    assert [record["epoch"] for record in records] == list(range(1, 11))
+    # The first epoch starts from the mean picture, so what comes after is owed to the latent.
+    assert records[-1]["validation"]["elbo"] > records[0]["validation"]["elbo"] + 1.5
     assert Run.open(run.path).record.state == "trained"
     assert not (run.path / "checkpoints").exists()
 
