@@ -216,6 +216,17 @@ def test_logistic_quantiles_reach_both_ends() -> None:
     assert abs(share - special.expit((-2 / 3) / math.exp(3.0))) < 4.5 * (0.25 / 20_000) ** 0.5
 
 
+def test_logistic_samples_reach_into_the_tails() -> None:
+    """χ² at p > 1e-6 on 256 levels, of which the outer hundred hold two samples in a thousand."""
+    d = DiscretizedLogistic(torch.tensor(0.1), torch.tensor(-2.5), 256)
+    expected = 200_000 * d.log_prob(torch.arange(256.0)).exp()
+    seen = torch.bincount(d.sample((200_000,)).long(), minlength=256)
+    common = expected > 10
+    assert common.sum() > 120
+    statistic = ((seen - expected).square() / expected)[common].sum()
+    assert stats.chi2.sf(statistic, int(common.sum())) > 1e-6
+
+
 def test_continuous_bernoulli_at_extreme_logits_is_exponential() -> None:
     """For l → −∞ the density is −l·e^{lx}; the mean −1/l, the variance 1/l²."""
     logits = torch.tensor([-1e4, -100.0])

@@ -85,6 +85,14 @@ def test_extremes_give_samples_and_means(name: str) -> None:
         assert (d.variance >= 0).all()
 
 
+@pytest.mark.parametrize("name", [name for name in LIKELIHOODS if name != "categorical"])
+def test_means_at_extremes_have_gradients(name: str) -> None:
+    part = likelihood(name)
+    h = corners(part.per_value).requires_grad_()
+    (slope,) = torch.autograd.grad(part(h).mean.sum(), h)
+    assert slope.isfinite().all()
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_float32_is_float64_to_seven_digits(name: str) -> None:
     """At ordinary outputs, of the largest term that is added up: the value itself, or a logit times x."""

@@ -30,7 +30,7 @@ from lowerbound.core import (
     total,
 )
 from lowerbound.core.latent import Trace
-from toys import Affine, Constant, Head
+from toys import Affine, Constant, Head, LinearGaussian
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -219,6 +219,16 @@ def test_generation_follows_the_condition() -> None:
     samples = toy.model().generate(len(c), c)["x"].sample().reshape(20_000, 4, 3)
     assert_mean(samples, toy.given.mean)
     assert_mean((samples - toy.given.mean).square(), toy.given.variance)
+
+
+def test_generation_is_from_the_marginal() -> None:
+    """First and second moments, off the diagonal too: every datum has a z of its own."""
+    toy = LinearGaussian()
+    samples = toy.model().generate(40_000)["x"].sample()
+    exact = toy.marginal()
+    assert_mean(samples, exact.mean)
+    centred = samples - exact.mean
+    assert_mean(centred[:, :, None] * centred[:, None], exact.covariance_matrix)
 
 
 def test_a_prior_may_ignore_the_condition() -> None:
