@@ -24,7 +24,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def draw(self, q: Distribution, particles: int) -> Tensor:
-        """z, (K, B, *event)."""
+        """z, (K, B, *event). Raises ValueError where this estimator cannot draw from such a q."""
 
     @abstractmethod
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
@@ -39,55 +39,56 @@ class Estimator(ABC):
         """(B,): its value is bound(values); its gradient is this estimator's."""
 
 
-def equal_shares(trace: Trace) -> Tensor:
-    """−log K for each of K particles, (K, 1)."""
-    z = next(iter(trace.named_z.values()))
-    return z.new_full((len(z), 1), -math.log(len(z)))
+class Sampling(Estimator, ABC):
+    """Particles are drawn, so each counts for 1/K."""
+
+    @final
+    def log_measure(self, trace: Trace) -> Tensor:
+        z = next(iter(trace.named_z.values()))
+        return z.new_full((len(z), 1), -math.log(len(z)))
+
+
+class Reparameterised(Sampling, ABC):
+    """Particles are drawn so that the gradient can go through them."""
+
+    @final
+    def draw(self, q: Distribution, particles: int) -> Tensor:
+        if not q.has_rsample:
+            raise ValueError(f"{type(q).__name__} cannot be reparameterised; use the estimator Score or Enumerate")
+        return q.rsample((particles,))
 
 
 @final
-class Pathwise(Estimator):
+class Pathwise(Reparameterised):
     """z = g(ε; φ), and gradients go through z. The default.
 
     Diederik P. Kingma and Max Welling, "Auto-encoding variational Bayes", 2014.
     """
 
-    def draw(self, q: Distribution, particles: int) -> Tensor:
-        return reparameterised(q, particles)
-
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return q.log_prob(z)
-
-    def log_measure(self, trace: Trace) -> Tensor:
-        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
 
 
 @final
-class STL(Estimator):
+class STL(Reparameterised):
     """Sticking the landing: drop the score term of the path, whose mean is zero, so the variance dies as q → posterior.
 
     For the ELBO; for an importance-weighted bound it is biased, and `DReG` is the right form.
     Geoffrey Roeder, Yuhuai Wu and David Duvenaud, "Sticking the landing", 2017.
     """
 
-    def draw(self, q: Distribution, particles: int) -> Tensor:
-        return reparameterised(q, particles)
-
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return detached(q).log_prob(z)
-
-    def log_measure(self, trace: Trace) -> Tensor:
-        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
 
 
 @final
-class DReG(Estimator):
+class DReG(Reparameterised):
     """Doubly reparameterised: unbiased for φ under any bound, with a signal that does not fade as K grows.
 
     For φ, Σ_k (L_k − L_kk) ∂log w_k/∂z_k · dz_k/dφ, where L_k and L_kk are the bound's derivatives: for the
@@ -97,14 +98,8 @@ class DReG(Estimator):
     Monte Carlo objectives", 2019.
     """
 
-    def draw(self, q: Distribution, particles: int) -> Tensor:
-        return reparameterised(q, particles)
-
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return detached(q).log_prob(z)
-
-    def log_measure(self, trace: Trace) -> Tensor:
-        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         held, measure = values.detach(), trace.log_measure
@@ -143,7 +138,7 @@ def leave_one_out(values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
 
 
 @final
-class Score(Estimator):
+class Score(Sampling):
     """The score function, for any q that can be sampled: ∇E_q[L] = E_q[Σ_k (L − baseline_k) ∇log q(z_k) + ∇L].
 
     control: `leave_one_out` (needs K ≥ 2) or `no_control`.
@@ -157,9 +152,6 @@ class Score(Estimator):
 
     def log_q(self, q: Distribution, z: Tensor) -> Tensor:
         return q.log_prob(z)
-
-    def log_measure(self, trace: Trace) -> Tensor:
-        return equal_shares(trace)
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         held, value = values.detach(), bound(values, trace.log_measure)
@@ -184,13 +176,6 @@ class Enumerate(Estimator):
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
-
-
-def reparameterised(q: Distribution, particles: int) -> Tensor:
-    """K reparameterised draws from q."""
-    if not q.has_rsample:
-        raise ValueError(f"{type(q).__name__} cannot be reparameterised; use the estimator Score or Enumerate")
-    return q.rsample((particles,))
 
 
 def with_value(value: Tensor, carrier: Tensor) -> Tensor:
