@@ -17,8 +17,6 @@ from lowerbound.errors import InputError
 class Settings:
     """How a model is trained; what it is, is the recipe's.
 
-    Raises `InputError` when a value is of the wrong type or out of its range.
-
     Example:
         >>> Settings(epochs=3).batch_size
         128
@@ -77,6 +75,7 @@ class Settings:
     """Time between checkpoints, in seconds."""
 
     def __post_init__(self) -> None:
+        """Refuse a value of the wrong type or out of its range with an `InputError`."""
         for name, hint in get_type_hints(Settings).items():
             limits = RANGES.get(name, UNBOUNDED)
             value = conformed(f"setting {name}", getattr(self, name), hint, limits)
