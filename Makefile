@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
 DEMO := demo
-DEMO_SETTINGS := --hidden 512 512 --activation silu --epochs 20 --schedule cosine
+DEMO_SETTINGS := --hidden 512 512 --epochs 40 --schedule cosine
 DEMO_PARTICLES := 1000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
