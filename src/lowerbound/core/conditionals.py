@@ -23,7 +23,7 @@ from lowerbound.core.distributions import (
 from lowerbound.core.distributions import (
     DiscretizedLogistic as DiscretizedLogisticDistribution,
 )
-from lowerbound.core.distributions import Flat, LogScaleNormal, PointMass, StandardNormal
+from lowerbound.core.distributions import Flat, LogitBernoulli, LogScaleNormal, PointMass, StandardNormal
 from lowerbound.core.distributions import (
     NegativeBinomial as NegativeBinomialDistribution,
 )
@@ -141,7 +141,7 @@ class Bernoulli(Parametric):
     per_value = 1
 
     def family(self, h: Tensor) -> Distribution:
-        return D.Bernoulli(logits=h, validate_args=False)
+        return LogitBernoulli(h)
 
 
 @final

@@ -14,7 +14,7 @@ from lowerbound.core.latent import Model
 from lowerbound.core.psis import pareto_k
 
 # Decodes in one pass, and log weights kept at once: memory is bounded by these, not by data × particles.
-DECODES_PER_PASS = 4096
+DECODES_PER_PASS = 1024
 WEIGHTS_HELD = 1 << 22
 
 
