@@ -18,11 +18,11 @@ from _harness import RESULTS, record, seconds
 PARTICLES = 5000
 MODELS = {
     "perceptron 784-200-200-z50, tanh (Burda et al.'s one layer)": (
-        "--net mlp --hidden 200 200 --latent 50 --activation tanh --epochs 300 --batch-size 100 --lr 0.001 "
+        "--net mlp --hidden 200 200 --latent 50 --activation tanh --epochs 700 --batch-size 250 --lr 0.002 "
         "--schedule cosine"
     ),
     "convolutional, z50": (
-        "--net conv --latent 50 --activation silu --epochs 40 --batch-size 250 --lr 0.002 --schedule cosine"
+        "--net conv --latent 50 --activation silu --epochs 60 --batch-size 250 --lr 0.002 --schedule cosine"
     ),
 }
 

@@ -16,7 +16,7 @@ from lowerbound.core.batch import Batch
 from lowerbound.errors import InputError
 from lowerbound.run.settings import Settings
 
-BF16_PAYS_FROM = 2e8
+BF16_PAYS_FROM = 3e8
 """Floating-point operations in the matrix products of one forward pass; below, casting weights costs what it saves."""
 
 
