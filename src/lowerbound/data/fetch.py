@@ -93,7 +93,7 @@ def debian(package: str, *members: str) -> Way:
     """Files out of a Debian package, which is not installed."""
 
     def way(into: Path) -> None:
-        _command("apt-get", "download", package, folder=into)
+        _download_package(package, into)
         for archive in into.glob("*.deb"):
             _command("dpkg-deb", "--fsys-tarfile", str(archive), output=into / "package.tar")
             with tarfile.open(into / "package.tar") as tar:
@@ -101,6 +101,17 @@ def debian(package: str, *members: str) -> Way:
         _unzip(into)
 
     return way
+
+
+def _download_package(package: str, into: Path) -> None:
+    """By the machine's package lists, or by lists of our own where it has none yet: neither needs root."""
+    try:
+        _command("apt-get", "download", package, folder=into)
+    except Unavailable:
+        (into / "lists" / "partial").mkdir(parents=True)
+        lists = f"-oDir::State::Lists={into / 'lists'}"
+        _command("apt-get", lists, "update", folder=into)
+        _command("apt-get", lists, "download", package, folder=into)
 
 
 def https(base: str, *files: str) -> Way:
