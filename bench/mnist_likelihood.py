@@ -2,7 +2,7 @@
 
     python bench/mnist_likelihood.py [NAME ...]        (default: all)
 
-All 10,000 test pictures, 5,000 importance samples each. Published beside it: Burda, Grosse and Salakhutdinov, 2016.
+All 10,000 test pictures. Published beside it: Burda, Grosse and Salakhutdinov, 2016.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from pathlib import Path
 
 from _harness import RESULTS, record, seconds
 
-PARTICLES = 5000
+BURDA = "--net mlp --hidden 200 200 --latent 50 --activation tanh --batch-size 250 --lr 0.002 --schedule cosine"
 MODELS = {
-    "perceptron 784-200-200-z50, tanh (Burda et al.'s one layer)": (
-        "--net mlp --hidden 200 200 --latent 50 --activation tanh --epochs 700 --batch-size 250 --lr 0.002 "
-        "--schedule cosine"
+    "perceptron 784-200-200-z50, tanh (Burda et al.'s one layer)": (f"{BURDA} --epochs 700", 5000),
+    "the same, trained on the importance-weighted bound": (
+        f"{BURDA} --bound iwae --estimator dreg --particles 5 --epochs 300",
+        5000,
     ),
     "convolutional, z50": (
-        "--net conv --latent 50 --activation silu --epochs 60 --batch-size 250 --lr 0.002 --schedule cosine"
+        "--net conv --latent 50 --activation silu --batch-size 250 --lr 0.002 --schedule cosine --epochs 40",
+        500,
     ),
 }
 
 
 def measure(name: str) -> dict[str, object]:
     """Train and evaluate one model; the row of the table."""
-    options = MODELS[name].split()
+    options, particles = MODELS[name]
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
-        training = seconds(lambda: call("train", "vae", "--data", "mnist", "--out", run, *options))
+        training = seconds(lambda: call("train", "vae", "--data", "mnist", "--out", run, *options.split()))
         figures: dict[str, object] = {}
-        evaluating = seconds(lambda: figures.update(call("evaluate", run, "--particles", str(PARTICLES))))
+        evaluating = seconds(lambda: figures.update(call("evaluate", run, "--particles", str(particles))))
     value = lambda key: figures[key]["value"]  # type: ignore[index]  # noqa: E731
     return {
         "model": name,
@@ -45,7 +47,8 @@ def measure(name: str) -> dict[str, object]:
         "k̂ > 0.7": f"{100 * figures['khat']['share_above_0.7']:.1f} %",  # type: ignore[index]
         "training": f"{training / 60:.1f} min",
         "evaluating": f"{evaluating / 60:.1f} min",
-        "options": f"`{MODELS[name]}`",
+        "particles": particles,
+        "options": f"`{options}`",
     }
 
 
@@ -62,8 +65,8 @@ def main() -> None:
     for name in sys.argv[1:] or MODELS:
         rows.update({found: measure(found) for found in MODELS if found.startswith(name)})
         notes = (
-            f"Dynamic binarisation, {PARTICLES:,} particles, all 10,000 test pictures. The paper's VAE, one layer: "
-            "−86.76; the best reproductions −86.35."
+            "Dynamic binarisation, all 10,000 test pictures; with fewer particles the estimate is lower, never higher. "
+            "Published for this perceptron: VAE −86.76, best reproduction −86.35; IWAE of 5 particles −85.54."
         )
         record(
             "mnist_likelihood", "MNIST, test log p(x)", "python bench/mnist_likelihood.py", list(rows.values()), notes
