@@ -15,6 +15,8 @@ from lowerbound.core.psis import pareto_k
 
 # Decodes in one pass, and log weights kept at once: memory is bounded by these, not by data × particles.
 DECODES_PER_PASS = 1024
+# The encoder runs once a pass, so a pass should spread its cost over this many particles of each datum.
+PARTICLES_PER_PASS = 16
 WEIGHTS_HELD = 1 << 22
 
 
@@ -58,7 +60,7 @@ def log_marginal(model: Model, batch: Batch, particles: int, decodes: int = DECO
 
     Data are taken in groups whose weights fit in `WEIGHTS_HELD`. Randomness is torch's; seed it for the same numbers.
     """
-    size = max(1, min(batch.size, WEIGHTS_HELD // particles, decodes))
+    size = max(1, min(batch.size, WEIGHTS_HELD // particles, decodes // PARTICLES_PER_PASS))
     pieces = [batch[start : start + size] for start in range(0, batch.size, size)]
     parts = [summarise(log_weights(model, part, particles, decodes)) for part in pieces]
     return Marginal(*(torch.cat(field) for field in zip(*parts)))
