@@ -51,8 +51,14 @@ def summarise(log_w: Tensor) -> Marginal:
 def log_weights(model: Model, batch: Batch, particles: int, decodes: int = DECODES_PER_PASS) -> Tensor:
     """log p(x,z_k) − log q(z_k|x) at K draws, (K, B), decoding at most `decodes` particles (but one a datum) a pass."""
     at_once = max(1, decodes // batch.size)
-    counts = [min(at_once, particles - done) for done in range(0, particles, at_once)]
-    return torch.cat([model.trace(batch, count, Score(no_control)).log_w for count in counts])
+    first = model.trace(batch, min(at_once, particles), Score(no_control)).log_w
+    # Filled in place: small results kept between large temporaries would pin them all in memory.
+    log_w = first.new_empty(particles, batch.size)
+    log_w[: len(first)] = first
+    for start in range(at_once, particles, at_once):
+        part = log_w[start : start + at_once]
+        part.copy_(model.trace(batch, len(part), Score(no_control)).log_w)
+    return log_w
 
 
 def log_marginal(model: Model, batch: Batch, particles: int, decodes: int = DECODES_PER_PASS) -> Marginal:
