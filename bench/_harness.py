@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -17,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "results.md"
+COMMAND = Path(sys.executable).parent / "lowerbound"
 PACKAGES = ("lowerbound", "torch", "numpy", "pythae")
 INTRODUCTION = """# Results
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _harness import RESULTS, record, seconds
+from _harness import COMMAND, RESULTS, record, seconds
 
 BURDA = "--net mlp --hidden 200 200 --latent 50 --activation tanh --batch-size 250 --lr 0.002 --schedule cosine"
 MODELS = {
@@ -24,8 +24,8 @@ MODELS = {
         5000,
     ),
     "convolutional, z50": (
-        "--net conv --latent 50 --activation silu --batch-size 250 --lr 0.002 --schedule cosine --epochs 40",
-        500,
+        "--net conv --latent 50 --activation silu --batch-size 250 --lr 0.002 --schedule cosine --epochs 25",
+        100,
     ),
 }
 
@@ -56,7 +56,7 @@ def measure(name: str) -> dict[str, object]:
 
 def call(*words: str) -> dict[str, object]:
     """One lowerbound command; its JSON."""
-    run = subprocess.run(["lowerbound", *words, "--json"], stdout=subprocess.PIPE, check=True)
+    run = subprocess.run([str(COMMAND), *words, "--json"], stdout=subprocess.PIPE, check=True)
     found: dict[str, object] = json.loads(run.stdout)
     return found
 
