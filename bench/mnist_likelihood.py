@@ -24,7 +24,7 @@ MODELS = {
         5000,
     ),
     "convolutional, z50": (
-        "--net conv --latent 50 --activation silu --batch-size 250 --lr 0.002 --schedule cosine --epochs 25",
+        "--net conv --latent 50 --activation silu --batch-size 128 --lr 0.001 --schedule cosine --epochs 45",
         100,
     ),
 }
