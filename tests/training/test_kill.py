@@ -10,7 +10,6 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset, load_data
@@ -70,8 +69,7 @@ def test_killed_at_random_moments_it_still_ends_in_the_same_weights(tmp_path: Pa
     process = start(broken)
     process.join(120)
     assert process.exitcode == 0
-    if killed == 0:
-        pytest.skip("training was over before any kill")
+    assert killed, "training was over before any kill, so this showed nothing"
     for name in ("weights.safetensors", "metrics.jsonl", "recipe.json"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
     names = ["metrics.jsonl", "recipe.json", "timing.jsonl", "weights.safetensors"]

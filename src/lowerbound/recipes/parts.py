@@ -66,8 +66,8 @@ EstimatorName = Literal["pathwise", "stl", "dreg", "score"]
 @final
 @dataclass(frozen=True)
 class Family:
-    """A likelihood by name: how many numbers it asks of the network for each value, how to build it, and which
-    location has a given mean."""
+    """A likelihood by name: how many numbers it asks of the network for each value, how to build it, and where
+    its location starts for data of a given mean."""
 
     per_value: Callable[[Variable], int]
     build: Callable[[nn.Module, Variable], Conditional]
