@@ -74,7 +74,7 @@ def test_a_decoder_starts_at_the_mean_of_the_data(likelihood: str, kind: str) ->
 
 def test_several_variables_are_refused() -> None:
     two = spec(variable("unit"), replace(variable("unit"), name="y"))
-    with refused("the recipe vae models one variable, and 'toy' has 2", InputError):
+    with refused("the recipe models one variable, and 'toy' has 2", InputError):
         VAE.build(two)
 
 

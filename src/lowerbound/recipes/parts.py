@@ -1,15 +1,16 @@
-"""The parts recipes choose by name: likelihoods, bounds and estimators."""
+"""The parts recipes are made of: networks and likelihoods sized from the data, bounds and estimators by name."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
 
+from lowerbound.arguments import Count
 from lowerbound.core import (
     ELBO,
     IWAE,
@@ -37,9 +38,10 @@ from lowerbound.core import (
     squared_error,
 )
 from lowerbound.data.likelihoods import check_likelihood
-from lowerbound.data.spec import Variable
-from lowerbound.data.views import Identity, view_for
+from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.views import Identity, View, view_for
 from lowerbound.errors import InputError
+from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
 
 MIXTURE_COMPONENTS = 5
 
@@ -59,6 +61,8 @@ LikelihoodName = Literal[
     "poisson",
     "negative-binomial",
 ]
+NetName = Literal["mlp", "conv", "resnet"]
+Widths = tuple[Count, ...] | None
 BoundName = Literal["elbo", "elbo-mc", "iwae"]
 EstimatorName = Literal["pathwise", "stl", "dreg", "score"]
 
@@ -118,6 +122,59 @@ def _small(variable: Variable, likelihood: str) -> Callable[[Tensor], Tensor]:
         return lambda x: torch.log1p(x) / math.log1p(high)
     as_stored = isinstance(view_for(variable, likelihood), Identity)
     return (lambda x: x / high) if as_stored else (lambda x: x)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """The data's side of a model of one variable: an encoder's network, and a likelihood over a decoder's.
+
+    variable: what is modelled. encoder: x (B, *shape) -> (B, outputs). decoder: z (..., inputs) -> what the likelihood
+    reads. likelihood, views: by the variable's name, as `Latent` and `Setup` take them. reads, start: the same.
+    """
+
+    variable: Variable
+    encoder: nn.Module
+    decoder: nn.Module
+    likelihood: dict[str, Conditional]
+    views: dict[str, View]
+    reads: Callable[[Batch], tuple[Any, ...]]
+    start: Callable[[Mapping[str, Tensor]], None]
+
+
+def ends(
+    spec: DataSpec, outputs: int, inputs: int, *, net: NetName, hidden: Widths, activation: str, likelihood: str
+) -> Ends:
+    """Networks and likelihood for data of one variable: an encoder to `outputs` numbers, a decoder from `inputs`.
+
+    Raises:
+        InputError: several variables, or a network or likelihood that does not fit.
+    """
+    x = only_variable(spec)
+    name, widths = likelihood_name(likelihood, x), SUGGESTED_HIDDEN[net] if hidden is None else hidden
+    chosen = family(name)
+    outward = decoder(net, inputs, x.shape, chosen.per_value(x), widths, activation)
+    return Ends(
+        x,
+        encoder(net, x.shape, outputs, widths, activation),
+        outward,
+        {x.name: chosen.build(outward, x)},
+        {x.name: view_for(x, name)},
+        reads(x, name),
+        lambda means: outward.start_at(chosen.start(means[x.name], x)),
+    )
+
+
+def only_variable(spec: DataSpec) -> Variable:
+    """The variable of data that have one; others are refused."""
+    if len(spec.variables) > 1:
+        raise InputError(f"the recipe models one variable, and {spec.name!r} has {len(spec.variables)}")
+    return spec.variables[0]
+
+
+def gaussian(network: nn.Module, latent: int) -> Gaussian:
+    """A factorised Gaussian posterior from a network that gives 2·latent numbers."""
+    return Gaussian(nn.Sequential(network, nn.Unflatten(-1, (latent, 2))))
 
 
 def objective(bound: str, beta: float, anneal: int, free_bits: float) -> Objective:

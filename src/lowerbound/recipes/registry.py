@@ -109,13 +109,23 @@ class Recipe:
         return self.build_with(spec, **self.check(arguments))
 
 
+MEANINGS: Mapping[str, str] = {
+    "latent": "dimensions of z.",
+    "net": "networks: a perceptron, or for pictures strided or residual convolutions.",
+    "hidden": "widths from the data's side to the latent's; each kind of network has its own default.",
+    "activation": "the networks' nonlinearity.",
+    "likelihood": "p(x|z); auto takes the one that fits the kind of data.",
+}
+"""What arguments mean that mean the same in every recipe; a recipe's own docstring goes before."""
+
 _registered: dict[str, Recipe] = {}
 
 
 def recipe(name: str) -> Callable[[Callable[..., Setup]], Callable[..., Setup]]:
     """Register a function (spec, *, typed keyword arguments with defaults) -> Setup under a name.
 
-    Its docstring is the help: a first line, then `Args:` with a line `name: what it means` for each argument.
+    Its docstring is the help: a first line, then `Args:` with a line `name: what it means` for each argument that
+    `MEANINGS` does not explain.
     """
 
     def register(function: Callable[..., Setup]) -> Callable[..., Setup]:
@@ -156,7 +166,10 @@ def _all() -> dict[str, Recipe]:
 
 @cache
 def _parameters(function: Callable[..., Setup]) -> dict[str, Parameter]:
-    hints, docs = get_type_hints(function, include_extras=True), _argument_docs(inspect.getdoc(function) or "")
+    hints, docs = (
+        get_type_hints(function, include_extras=True),
+        {**MEANINGS, **_argument_docs(inspect.getdoc(function) or "")},
+    )
     keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {p.name: Parameter(p.name, hints[p.name], p.default, docs[p.name]) for p in keywords}
 
