@@ -115,11 +115,15 @@ def test_label_names_stand_in_the_legend() -> None:
 
 
 def rows() -> list[dict[str, Any]]:
-    nothing_taken: dict[str, Any] = {"epoch": 2, "train": {}, "validation": {"elbo": None}}
+    nothing_taken: dict[str, Any] = {"epoch": 2, "train": {}, "validation": {"objective": None}}
     return [
-        {"epoch": 1, "train": {"rate": 20.0, "distortion": 90.0, "gradient_norm": 5.0}, "validation": {"elbo": -8.0}},
+        {
+            "epoch": 1,
+            "train": {"rate": 20.0, "distortion": 90.0, "gradient_norm": 5.0},
+            "validation": {"objective": -8.0},
+        },
         nothing_taken,
-        {"epoch": 3, "train": {"-iwae": 95.0, "gradient_norm": 5.0}, "validation": {"elbo": -7.0}},
+        {"epoch": 3, "train": {"-iwae": 95.0, "gradient_norm": 5.0}, "validation": {"objective": -7.0}},
     ]
 
 

@@ -176,7 +176,7 @@ class Fitted:
             yield
 
     def _posterior_mean(self, batch: Batch) -> Array:
-        q = self.setup.model.infer(rawdata.steady(self.setup, batch.to(self.device)))
+        q = self.setup.model.infer(self.setup.steady(batch.to(self.device)))
         if isinstance(q, Mapping):
             raise InputError("this model has several latents, which have no one code; use its setup directly")
         return rawdata.to_array(q.mean)

@@ -129,21 +129,21 @@ def curves(lines: Mapping[str, Mapping[float, float]], x: str = "epoch", y: str 
 
 
 def learning_curves(rows: Sequence[Mapping[str, Any]], log_volume: float = 0.0) -> Figure:
-    """What training maximised and the bound on the validation rows, by epoch.
+    """What training maximised, on the training rows and on the validation rows, by epoch.
 
     Args:
         rows: a run's figures, as `Run.metrics` gives them.
         log_volume: what the views add to log p(x) for the data as given; validation has it in already.
 
     Example:
-        >>> row = {"epoch": 1, "train": {"rate": 20.0, "distortion": 90.0}, "validation": {"elbo": -108.0}}
+        >>> row = {"epoch": 1, "train": {"rate": 20.0, "distortion": 90.0}, "validation": {"objective": -108.0}}
         >>> [float(line.get_ydata()[0]) for line in learning_curves([row]).axes[0].lines]
         [-110.0, -108.0]
     """
     training = {row["epoch"]: log_volume - _loss(row["train"]) for row in rows if row["train"]}
-    validation = {row["epoch"]: row["validation"]["elbo"] for row in rows}
+    validation = {row["epoch"]: row["validation"]["objective"] for row in rows}
     known = {epoch: bound for epoch, bound in validation.items() if bound is not None}
-    return curves({"objective, training rows": training, "bound, validation rows": known})
+    return curves({"objective, training rows": training, "objective, validation rows": known})
 
 
 def khat_histogram(khat: Array) -> Figure:

@@ -81,6 +81,6 @@ def test_two_processes_keep_equal_weights_and_learn_as_one_does(
     assert all(torch.equal(first[name], second[name]) for name in first)
     alone = new_run("alone", epochs=6, batch_size=64, lr=5e-3, ema=0.9)
     train(alone, digits)
-    bounds = [run.metrics()[-1]["validation"]["elbo"] for run in (Run.open(path), alone)]
+    bounds = [run.metrics()[-1]["validation"]["objective"] for run in (Run.open(path), alone)]
     assert bounds[0] == pytest.approx(bounds[1], abs=1.0)
     assert len(Run.open(path).metrics()) == 6

@@ -35,7 +35,7 @@ def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     writer = TensorBoard(tmp_path)
     for step in (1, 2):
-        writer.write({"step": step, "train": {"rate": 0.5 * step}, "validation": {"elbo": None}})
+        writer.write({"step": step, "train": {"rate": 0.5 * step}, "validation": {"objective": None}})
     writer.close()
     events = accumulator.EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/rate")] == [(1, 0.5), (2, 1.0)]

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from lowerbound.training.progress import Bar, Lines, Silent, Tick, shown_on
 
-TICK = Tick(10, 100, 1, 5, rows_per_second=12345.6, seconds_left=75, loss=101.234, bound=-99.5)
+TICK = Tick(10, 100, 1, 5, rows_per_second=12345.6, seconds_left=75, loss=101.234, score=-99.5)
 
 
 def test_a_tick_says_loss_bound_rate_and_time_left() -> None:
-    assert str(TICK) == "loss 101.23, bound -99.50 nats, 12,346 rows/s, 1:15 left"
+    assert str(TICK) == "loss 101.23, validation -99.50 nats, 12,346 rows/s, 1:15 left"
     assert "bound" not in str(replace(TICK, bound=None))
 
 

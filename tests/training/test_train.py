@@ -59,7 +59,7 @@ def test_training_learns_and_leaves_a_run_that_opens(new_run: MakeRun, digits: D
     records = Run.open(run.path).metrics()
     assert [record["epoch"] for record in records] == list(range(1, 11))
     # The first epoch starts from the mean picture, so what comes after is owed to the latent.
-    assert records[-1]["validation"]["elbo"] > records[0]["validation"]["elbo"] + 1.5
+    assert records[-1]["validation"]["objective"] > records[0]["validation"]["objective"] + 1.5
     assert Run.open(run.path).record.state == "trained"
     assert not (run.path / "checkpoints").exists()
 
@@ -140,8 +140,8 @@ def test_the_best_weights_are_kept_and_patience_ends_it(
     listener = Stopper(-1)
     train(stopped, digits, progress=listener)
     assert listener.said == ["stopped early: 2 epochs without a better validation bound"]
-    assert Run.open(stopped.path).record.result == {"steps": 20, "epoch_kept": 2, "validation_elbo": -40.0}
-    assert stopped.metrics()[3]["validation"] == {"elbo": None}
+    assert Run.open(stopped.path).record.result == {"steps": 20, "epoch_kept": 2, "validation_objective": -40.0}
+    assert stopped.metrics()[3]["validation"] == {"objective": None}
     bounds = iter([-50.0, -40.0])
     train(short, digits)
     assert weights(stopped) == weights(short)
@@ -252,7 +252,7 @@ def test_bf16_trains_to_about_the_same_bound(new_run: MakeRun, digits: Dataset) 
     full, half = new_run("full", epochs=6), new_run("half", epochs=6, precision="bf16")
     for run in (full, half):
         train(run, digits)
-    bounds = [run.metrics()[-1]["validation"]["elbo"] for run in (full, half)]
+    bounds = [run.metrics()[-1]["validation"]["objective"] for run in (full, half)]
     assert bounds[0] == pytest.approx(bounds[1], abs=0.5)
     assert all(v.dtype == torch.float32 for v in half.setup().model.state_dict().values())
 
@@ -277,7 +277,7 @@ def test_a_compiled_step_repeats_itself_and_learns_the_same(new_run: MakeRun, di
     for run in (eager, built, again):
         train(run, digits)
     assert weights(built) == weights(again)
-    bounds = [run.metrics()[-1]["validation"]["elbo"] for run in (eager, built)]
+    bounds = [run.metrics()[-1]["validation"]["objective"] for run in (eager, built)]
     assert bounds[0] == pytest.approx(bounds[1], abs=0.5)
 
 

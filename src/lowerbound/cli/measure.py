@@ -80,15 +80,24 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    bound = _bound_lines(figures) if "log_p" in figures else []
+    return [
+        *bound[:3],
+        ("distortion", _estimate(figures["distortion"])),
+        ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
+        ("active units", f"{figures['active_units']} of {figures['latent']}"),
+        *bound[3:],
+    ]
+
+
+def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is there only where the model gives a bound on log p(x)."""
     ess, khat = figures["ess"], figures["khat"]
     return [
         ("log p(x)", f"{_estimate(figures['log_p'])}  by importance sampling, {figures['particles']:,} particles"),
         ("ELBO", _estimate(figures["elbo"])),
         ("rate", _estimate(figures["rate"])),
-        ("distortion", _estimate(figures["distortion"])),
         ("bits per dimension", _estimate(figures["bits_per_dim"], digits=4)),
-        ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
-        ("active units", f"{figures['active_units']} of {figures['latent']}"),
         ("effective sample", f"median {_number(ess['median'])}, least {_number(ess['min'])}"),
         ("Pareto k", f"median {_number(khat['median'])}, above 0.7 for {khat['share_above_0.7']:.1%} of the data"),
     ]

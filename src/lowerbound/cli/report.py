@@ -67,7 +67,7 @@ def kept(run: Run, rows: Rows, split: str) -> dict[str, Any] | None:
         found = json.loads(kept_at(run.path, split).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in ("log_p", "ess", "khat"))
+    whole = isinstance(found, dict) and isinstance(found.get("distortion"), dict)
     return found if whole and found.get("fingerprint") == rows.spec.fingerprint else None
 
 

@@ -101,6 +101,6 @@ def _trained(model: Fitted) -> Answer:
     assert model.run is not None  # it has just been trained into one
     record, path = model.run.record, str(model.run.path)
     facts = {"run": path, "recipe": record.recipe, "state": record.state, **(record.result or {})}
-    bound = facts.get("validation_elbo")
-    text = f"trained {record.recipe} into {path}" + (f"; validation bound {bound:.2f} nats" if bound else "")
+    score = facts.get("validation_objective")
+    text = f"trained {record.recipe} into {path}" + (f"; validation objective {score:.2f} nats" if score else "")
     return Answer(facts, f"{text}\nnext: lowerbound evaluate {path}")

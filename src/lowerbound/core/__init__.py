@@ -36,6 +36,7 @@ from lowerbound.core.estimators import (
 )
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
+from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import (
     ELBO,
     IWAE,
@@ -77,6 +78,7 @@ __all__ = [
     "LogMeanExp",
     "Marginal",
     "Mean",
+    "Meter",
     "Model",
     "NegativeBinomial",
     "Objective",

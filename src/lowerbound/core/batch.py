@@ -17,7 +17,8 @@ class Batch:
 
     x: name -> (B, *event); c: (B, *condition) or None; index: (B,) row numbers in the data set;
     mask: name -> (B, *event), True where the entry was observed. A variable without a mask is observed throughout;
-    what lies under a False is never read, so it may be NaN.
+    what lies under a False is never read, so it may be NaN. shown: name -> (B, *event), what an encoder sees in place
+    of x (a corrupted picture whose clean form is to be told).
 
     >>> Batch({"x": torch.zeros(3, 28, 28)}).size
     3
@@ -27,6 +28,7 @@ class Batch:
     c: Tensor | None = None
     index: Tensor | None = None
     mask: Mapping[str, Tensor] | None = None
+    shown: Mapping[str, Tensor] | None = None
 
     @property
     def size(self) -> int:
@@ -38,9 +40,13 @@ class Batch:
         return None if self.mask is None else self.mask.get(name)
 
     def filled(self, name: str) -> Tensor:
-        """The variable with zeros where it was not observed: what an encoder may see."""
-        mask = self.mask_of(name)
-        return self.x[name] if mask is None else torch.where(mask, self.x[name], 0)
+        """What an encoder may see of the variable: what is shown in its place if anything is, zeros where unobserved.
+
+        >>> Batch({"x": torch.ones(2)}, shown={"x": torch.tensor([0.0, 1.0])}).filled("x")
+        tensor([0., 1.])
+        """
+        mask, x = self.mask_of(name), (self.shown or {}).get(name, self.x[name])
+        return x if mask is None else torch.where(mask, x, 0)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -54,7 +60,7 @@ class Batch:
         """The same batch with f applied to every tensor in it."""
         each = lambda tensors: None if tensors is None else {name: f(t) for name, t in tensors.items()}  # noqa: E731
         one = lambda t: None if t is None else f(t)  # noqa: E731
-        return Batch(each(self.x) or {}, one(self.c), one(self.index), each(self.mask))
+        return Batch(each(self.x) or {}, one(self.c), one(self.index), each(self.mask), each(self.shown))
 
 
 def observed(batch: Batch) -> tuple[Tensor | dict[str, Tensor], Tensor | None]:

@@ -127,6 +127,7 @@ class PointMass(Distribution):
     arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real
     has_rsample = True
+    singular: ClassVar[bool] = True
 
     def __init__(self, value: Tensor) -> None:
         self.value = value
@@ -155,6 +156,17 @@ class PointMass(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value)
+
+
+def is_singular(d: Distribution) -> bool:
+    """Whether all mass of a continuous variable lies on one value: it has no density, and its KL to one is infinite.
+
+    A class of distributions says so of itself by `singular = True`.
+
+    >>> is_singular(Independent(PointMass(torch.zeros(2)), 1)), is_singular(Normal(0.0, 1.0))
+    (True, False)
+    """
+    return is_singular(d.base_dist) if isinstance(d, Independent) else getattr(d, "singular", False)
 
 
 @final

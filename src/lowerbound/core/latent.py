@@ -13,8 +13,9 @@ from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
-from lowerbound.core.distributions import observed_log_prob
-from lowerbound.core.estimators import Estimator, Pathwise, summed
+from lowerbound.core.distributions import is_singular, observed_log_prob
+from lowerbound.core.divergences import known_kl
+from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, summed
 
 T = TypeVar("T")
 
@@ -68,6 +69,11 @@ class Trace:
         p = named(self.p)
         return {name: (q, p[name]) for name, q in named(self.q).items()}
 
+    @property
+    def proper(self) -> bool:
+        """Whether log w is that of a bound: a point mass on a continuous z (a plain autoencoder) gives none."""
+        return not any(is_singular(q) for q in named(self.q).values())
+
     @once
     def log_q(self) -> Tensor:
         """log q(z|x,c), (K, B)."""
@@ -101,9 +107,26 @@ class Trace:
         """The log of what each particle counts for, (K, 1) or (K, B)."""
         return self.estimator.log_measure(self)
 
+    @once
+    def kl(self) -> dict[str, Tensor] | None:
+        """KL(q‖p) of each latent, datum and dimension in closed form, name -> (B, D); None where one has no such form.
+
+        Of a latent that depends on another (a ladder's lower layers) it is the mean over the particles of that other,
+        which is a closed form only where gradients go through them.
+        """
+        known = {name: known_kl(q, p) for name, (q, p) in self.pairs.items()}
+        exact = {name: kl for name, kl in known.items() if kl is not None and self._can_average(kl)}
+        return {name: self._averaged(kl) for name, kl in exact.items()} if len(exact) == len(known) else None
+
     def mean(self, values: Tensor) -> Tensor:
         """E_q[values] over the particles, (K, B) -> (B,)."""
         return (self.log_measure.exp() * values).sum(0)
+
+    def _can_average(self, kl: Tensor) -> bool:
+        return kl.dim() == 2 or isinstance(self.estimator, Reparameterised)
+
+    def _averaged(self, kl: Tensor) -> Tensor:
+        return kl if kl.dim() == 2 else (self.log_measure.exp().unsqueeze(-1) * kl).sum(0)
 
 
 class Model(nn.Module, ABC):

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.core.bounds import Bound, LogMeanExp, Mean
-from lowerbound.core.divergences import known_kl
 from lowerbound.core.estimators import summed
 from lowerbound.core.latent import Trace
 from lowerbound.core.schedules import Constant, Schedule
@@ -108,10 +107,8 @@ class Rate(Objective):
         self.free_bits = free_bits
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
-        known = [known_kl(q, p) for q, p in trace.pairs.values()]
-        exact = [kl for kl in known if kl is not None]
-        if len(exact) == len(known):
-            return {"rate": summed([self.charge(kl) for kl in exact])}
+        if trace.kl is not None:
+            return {"rate": summed([self.charge(kl) for kl in trace.kl.values()])}
         if self.free_bits:
             raise ValueError("free bits need a posterior and a prior whose KL is known per dimension")
         return {"rate": surrogate(trace, trace.log_q - trace.log_p, Mean())}

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.core import Batch, Distortion, Rate, Trace, log_marginal
-from lowerbound.core.divergences import known_kl
+from lowerbound.core.latent import named
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
@@ -39,6 +39,9 @@ def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Wat
     active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
     bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
+
+    A model without a bound (a point posterior: a plain autoencoder) has the distortion, the error and the active units
+    alone. What the recipe's meters found is added under their names.
 
     A random view (dynamic binarisation) is drawn once, by the seed alone: the same data for every model and number of
     particles. None stands for what is not finite.
@@ -69,15 +72,21 @@ class _Tally:
         self.count = 0
         self.columns: dict[str, list[Tensor]] = defaultdict(list)
         self.codes, self.kl = Moments(), Moments()
-        self.massive = not setup.random_views
+        self.meters = setup.meters()
+        self.massive, self.proper = not setup.random_views, True
 
     def add(self, raw: Batch, seen: Batch, particles: int) -> None:
         """Take in a chunk: as stored, and as the model sees it."""
         trace = self.setup.model.trace(seen, min(particles, PARTICLES_FOR_TERMS), self.setup.estimator)
         self.massive &= all(_is_discrete(d) for d in trace.px.values())
-        self._note(terms(trace))
-        self._note(log_marginal(self.setup.model, seen, particles)._asdict())
+        self.proper &= trace.proper
+        self._note(Distortion()(trace))
+        if trace.proper:
+            self._note(Rate()(trace))
+            self._note(log_marginal(self.setup.model, seen, particles)._asdict())
         self._note_codes(trace, raw, seen)
+        for meter in self.meters:
+            meter.add(trace)
         self.count += raw.size
 
     def _note(self, columns: dict[str, Tensor]) -> None:
@@ -85,11 +94,12 @@ class _Tally:
             self.columns[name].append(values)
 
     def _note_codes(self, trace: Trace, raw: Batch, seen: Batch) -> None:
-        means = {name: q.mean for name, (q, _) in trace.pairs.items()}
+        q = self.setup.model.infer(seen)
+        means = {name: each.mean for name, each in named(q).items()}
         self.codes.add(torch.cat([mean.flatten(1) for mean in means.values()], 1))
-        if (kl := kl_columns(trace)) is not None:
-            self.kl.add(kl)
-        z = means if isinstance(trace.z, Mapping) else means["z"]
+        if trace.proper and trace.kl is not None:
+            self.kl.add(torch.cat(list(trace.kl.values()), 1))
+        z = means if isinstance(q, Mapping) else means["z"]
         error = squared_error(self.setup, self.spec, raw, self.setup.model.decode(z, seen.c))
         if error is not None:
             self._note({"error": error})
@@ -97,32 +107,27 @@ class _Tally:
     def figures(self) -> dict[str, Any]:
         """The summary, as JSON values."""
         found = {name: torch.cat(parts) for name, parts in self.columns.items()}
+        return {
+            **(self._of_bound(found) if self.proper else {}),
+            "distortion": estimate(found["distortion"] - self.setup.log_volume),
+            "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),
+            "latent": self.codes.mean.numel(),
+            "reconstruction_mse": estimate(found["error"]) if "error" in found else None,
+            **{name: value for meter in self.meters for name, value in meter.figures().items()},
+        }
+
+    def _of_bound(self, found: dict[str, Tensor]) -> dict[str, Any]:
         volume = self.setup.log_volume
         log_p = {**estimate(found["log_p"] + volume), "monte_carlo": monte_carlo_error(found["stderr"])}
         return {
             "log_p": log_p,
             "elbo": estimate(volume - found["rate"] - found["distortion"]),
             "rate": estimate(found["rate"]),
-            "distortion": estimate(found["distortion"] - volume),
             "ess": {"median": _quantile(found["ess"], 0.5), "min": _quantile(found["ess"], 0.0)},
             "khat": khat_figures(found["khat"]),
             "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
-            "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),
-            "latent": self.codes.mean.numel(),
-            "reconstruction_mse": estimate(found["error"]) if "error" in found else None,
             "bits_per_dim": bits_per_dim(log_p, self.spec) if self.massive else None,
         }
-
-
-def terms(trace: Trace) -> dict[str, Tensor]:
-    """The rate and the distortion of each datum, (B,) nats; minus their sum is the evidence lower bound."""
-    return {**Rate()(trace), **Distortion()(trace)}
-
-
-def kl_columns(trace: Trace) -> Tensor | None:
-    """KL(q‖p) of each datum and latent dimension (B, D), or None where one of them has no closed form."""
-    known = [known_kl(q, p) for q, p in trace.pairs.values()]
-    return None if any(kl is None for kl in known) else torch.cat([kl for kl in known if kl is not None], 1)
 
 
 def squared_error(setup: Setup, spec: DataSpec, raw: Batch, px: dict[str, Distribution]) -> Tensor | None:

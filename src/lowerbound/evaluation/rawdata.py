@@ -67,11 +67,6 @@ def checked_variable(variable: Variable, values: object) -> Array:
     return kept(array, *checked_values(raw, variable.name, variable.kind))
 
 
-def steady(setup: Setup, raw: Batch) -> Batch:
-    """What the model sees, with the mean of a random view in place of a draw, so that it is the same each time."""
-    return Batch({name: setup.views[name].expected(values) for name, values in raw.x.items()})
-
-
 def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
     """E[x|z] of each variable on the scale of the data; of a category the most probable code."""
     return {v.name: to_array(setup.views[v.name].inverse(typical(px[v.name], v))) for v in spec.variables}

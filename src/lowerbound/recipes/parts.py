@@ -29,6 +29,7 @@ from lowerbound.core import (
     Gaussian,
     Homoscedastic,
     Laplace,
+    Latent,
     NegativeBinomial,
     Objective,
     Pathwise,
@@ -36,12 +37,14 @@ from lowerbound.core import (
     Score,
     WarmUp,
     squared_error,
+    standard_normal,
 )
 from lowerbound.data.likelihoods import check_likelihood
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import Identity, View, view_for
 from lowerbound.errors import InputError
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
+from lowerbound.recipes.registry import Setup
 
 MIXTURE_COMPONENTS = 5
 
@@ -175,6 +178,33 @@ def only_variable(spec: DataSpec) -> Variable:
 def gaussian(network: nn.Module, latent: int) -> Gaussian:
     """A factorised Gaussian posterior from a network that gives 2·latent numbers."""
     return Gaussian(nn.Sequential(network, nn.Unflatten(-1, (latent, 2))))
+
+
+def gaussian_vae(
+    spec: DataSpec,
+    latent: int,
+    objective: Objective,
+    *,
+    net: NetName,
+    hidden: Widths,
+    activation: str,
+    likelihood: str,
+    estimator: Estimator | None = None,
+    particles: int = 1,
+) -> Setup:
+    """The model that many recipes share, N(0, I) prior and Gaussian encoder, under the objective that tells them apart.
+
+    Default estimator: `Pathwise`.
+    """
+    sides = ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    return Setup(
+        Latent(standard_normal(latent), gaussian(sides.encoder, latent), sides.likelihood, sides.reads),
+        sides.views,
+        objective,
+        estimator or Pathwise(),
+        particles,
+        start=sides.start,
+    )
 
 
 def objective(bound: str, beta: float, anneal: int, free_bits: float) -> Objective:

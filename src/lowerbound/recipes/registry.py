@@ -7,8 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, final, get_type_hints
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lowerbound import recipes as folder
 from lowerbound.arguments import conformed
-from lowerbound.core import Batch, Estimator, Model, Objective
+from lowerbound.core import Batch, Estimator, Meter, Model, Objective
 from lowerbound.data.spec import DataSpec
 from lowerbound.data.views import View
 from lowerbound.errors import InputError
@@ -30,6 +30,10 @@ class Setup:
 
     views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
     start: told once, before training, the mean of each variable over the training rows as its view expects it.
+    corruptions: variable name -> a module from x to what the encoder is shown in its place, in training and wherever
+    the model is measured. settle: told once, after training, how to go over the training rows without noise, for what
+    is fitted to a finished model (a density of its codes); it writes into the model's buffers.
+    meters: makes what `evaluate` is to measure besides.
     """
 
     model: Model
@@ -39,10 +43,19 @@ class Setup:
     particles: int = 1
     conditional: bool = False
     start: Callable[[Mapping[str, Tensor]], None] = lambda means: None
+    corruptions: Mapping[str, nn.Module] = field(default_factory=dict)
+    settle: Callable[[Callable[[], Iterator[Batch]]], None] = lambda rows: None
+    meters: Callable[[], tuple[Meter, ...]] = tuple
 
     def see(self, raw: Batch) -> Batch:
         """The batch as the model is to see it: values through their views, the condition only if it is used."""
         x = {name: self.views[name](values) for name, values in raw.x.items()}
+        shown = {name: corrupt(x[name]) for name, corrupt in self.corruptions.items()}
+        return Batch(x, raw.c if self.conditional else None, raw.index, raw.mask, shown or None)
+
+    def steady(self, raw: Batch) -> Batch:
+        """The batch without noise: the mean of a random view in place of a draw, and nothing corrupted."""
+        x = {name: self.views[name].expected(values) for name, values in raw.x.items()}
         return Batch(x, raw.c if self.conditional else None, raw.index, raw.mask)
 
     @property
@@ -57,7 +70,7 @@ class Setup:
 
     def to(self, device: torch.device | str) -> Setup:
         """This setup with all its modules moved to the device."""
-        for module in (self.model, self.objective, *self.views.values()):
+        for module in (self.model, self.objective, *self.views.values(), *self.corruptions.values()):
             nn.Module.to(module, device)
         return self
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import Latent, standard_normal
 from lowerbound.data.spec import DataSpec
 from lowerbound.recipes import parts
 from lowerbound.recipes.registry import Setup, recipe
@@ -38,12 +37,14 @@ def vae(
         anneal: steps over which that weight rises from 0.
         free_bits: nats of each latent dimension that cost nothing to use.
     """
-    ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
-    return Setup(
-        Latent(standard_normal(latent), parts.gaussian(ends.encoder, latent), ends.likelihood, ends.reads),
-        ends.views,
+    return parts.gaussian_vae(
+        spec,
+        latent,
         parts.objective(bound, beta, anneal, free_bits),
-        parts.estimator(estimator, bound, particles),
-        particles,
-        start=ends.start,
+        net=net,
+        hidden=hidden,
+        activation=activation,
+        likelihood=likelihood,
+        estimator=parts.estimator(estimator, bound, particles),
+        particles=particles,
     )

@@ -1,4 +1,4 @@
-"""The best weights so far, by the bound on the validation split."""
+"""The best weights so far, by the objective on the validation split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @final
 class Best:
-    """Keeps a copy of the weights whenever the bound has risen, and counts the epochs since.
+    """Keeps a copy of the weights whenever the score has risen, and counts the epochs since.
 
     Example:
         >>> best = Best()
@@ -20,28 +20,28 @@ class Best:
     """
 
     def __init__(self) -> None:
-        self.bound = -math.inf
+        self.score = -math.inf
         self.last: float | None = None
         self.epoch = 0
         self.stale = 0
         self.weights: dict[str, Tensor] = {}
 
-    def offer(self, bound: float, epoch: int, module: nn.Module) -> bool:
-        """Keep the module's weights if this bound is the best; a bound that is not a number is not."""
-        better, self.last = bound > self.bound, bound
+    def offer(self, score: float, epoch: int, module: nn.Module) -> bool:
+        """Keep the module's weights if this score is the best; one that is not a number is not."""
+        better, self.last = score > self.score, score
         self.stale = 0 if better else self.stale + 1
         if better:
-            self.bound, self.epoch = bound, epoch
+            self.score, self.epoch = score, epoch
             self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
         return better
 
     def facts(self) -> dict[str, Any]:
         """Return all but the weights, as JSON."""
-        bound = self.bound if math.isfinite(self.bound) else None
-        return {"bound": bound, "epoch": self.epoch, "stale": self.stale}
+        score = self.score if math.isfinite(self.score) else None
+        return {"score": score, "epoch": self.epoch, "stale": self.stale}
 
     def load(self, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Go on from what `facts` returned."""
-        self.bound = -math.inf if facts["bound"] is None else facts["bound"]
+        self.score = -math.inf if facts["score"] is None else facts["score"]
         self.epoch, self.stale = facts["epoch"], facts["stale"]
         self.weights = dict(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, final
 
 import torch
@@ -23,7 +23,7 @@ from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
 from lowerbound.training.progress import Progress, Silent, Tick
 from lowerbound.training.rates import learning_rate
-from lowerbound.training.start import mean_values
+from lowerbound.training.start import in_order, mean_values
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally
 from lowerbound.training.validation import Validation
@@ -120,7 +120,7 @@ class Trainer:
         stale = self.state.best.stale
         tired = patience is not None and stale >= patience
         if tired:
-            self.progress.say(f"stopped early: {stale} epochs without a better validation bound")
+            self.progress.say(f"stopped early: {stale} epochs without a better validation objective")
         return tired or self.state.step >= self.steps
 
     def _attend(self) -> None:
@@ -140,21 +140,21 @@ class Trainer:
         self._require_finite(figures)
         epoch = state.step // self.steps_per_epoch
         with state.average.applied():
-            bound = self.validation.bound(self.loss, self.context)
-            state.best.offer(bound, epoch, state.modules)
+            score = self.validation.score(self.loss, self.context)
+            state.best.offer(score, epoch, state.modules)
         if self.world.leads:
-            self.journal.write(self._record(epoch, figures, bound))
+            self.journal.write(self._record(epoch, figures, score))
         state.tally, self.seen = Tally(), Figures()
-        self._tell(figures, bound)
+        self._tell(figures, score)
 
-    def _record(self, epoch: int, figures: Figures, bound: float) -> dict[str, Any]:
+    def _record(self, epoch: int, figures: Figures, score: float) -> dict[str, Any]:
         return {
             "epoch": epoch,
             "step": self.state.step,
             "lr": learning_rate(self.settings, self.state.step - 1, self.steps),
             "skipped": figures.skipped,
             "train": figures.means,
-            "validation": {"elbo": bound if math.isfinite(bound) else None},
+            "validation": {"objective": score if math.isfinite(score) else None},
         }
 
     def _look(self, now: float) -> None:
@@ -164,12 +164,12 @@ class Trainer:
             self._tell(figures.since(self.seen), self.state.best.last)
         self.seen, self.next_look = figures, now + SECONDS_BETWEEN_LOOKS
 
-    def _tell(self, figures: Figures, bound: float | None) -> None:
+    def _tell(self, figures: Figures, score: float | None) -> None:
         state = self.state
         rate = (state.step - self.first_step) * self.batch_size / max(1e-9, time.monotonic() - self.began)
         left = (self.steps - state.step) * self.batch_size / rate
         epoch = -(-state.step // self.steps_per_epoch)
-        self.progress.tick(Tick(state.step, self.steps, epoch, self.settings.epochs, rate, left, figures.loss, bound))
+        self.progress.tick(Tick(state.step, self.steps, epoch, self.settings.epochs, rate, left, figures.loss, score))
 
     def _require_finite(self, figures: Figures) -> None:
         if figures.skipped > LARGEST_SKIPPED_SHARE * self.steps_per_epoch:
@@ -224,9 +224,20 @@ class Trainer:
         if not self.world.leads:
             return
         best = self.state.best
-        result = {"steps": self.state.step, "epoch_kept": best.epoch, "validation_elbo": best.facts()["bound"]}
-        self.run.finish(self.state.kept(), outcome, result)
+        result = {"steps": self.state.step, "epoch_kept": best.epoch, "validation_objective": best.facts()["score"]}
+        kept = self.state.kept()
+        self.run.finish(self._settled(kept) if outcome == "trained" else kept, outcome, result)
         self.checkpoints.clear()
+
+    def _settled(self, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the weights to leave, with what the recipe fits to them once they are fixed."""
+        modules, setup = self.state.modules, self.loss.setup
+        modules.load_state_dict(kept)
+        modules.eval()
+        reseed(self.device, derive(self.settings.seed, "settle"))
+        with torch.no_grad():
+            setup.settle(lambda: map(setup.steady, self.rows.batches(in_order(self.rows, self.device))))
+        return modules.state_dict()
 
     def _flops(self) -> int:
         rows = self.world.share(torch.arange(self.batch_size, device=self.device))

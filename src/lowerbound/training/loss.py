@@ -25,6 +25,11 @@ class Loss(nn.Module):
 
     def forward(self, seen: Batch, step: Tensor) -> dict[str, Tensor]:
         """Return the mean over the batch of each term, in nats."""
+        return {name: term.mean() for name, term in self.terms(seen, step).items()}
+
+    def terms(self, seen: Batch, step: Tensor | None = None) -> dict[str, Tensor]:
+        """Return each datum's terms (B,), in nats; without a step, schedules stand at their end."""
         setup = self.setup
         trace = setup.model.trace(seen, setup.particles, setup.estimator)
-        return {name: term.mean() for name, term in setup.objective(trace, step).items()}
+        terms: dict[str, Tensor] = setup.objective(trace, step)
+        return terms

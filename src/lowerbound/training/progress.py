@@ -20,7 +20,7 @@ class Tick:
     """How far training is.
 
     Steps taken and to take, the epoch in hand and their number, rows a second, seconds left, the loss since the last
-    tick and the bound on the validation split, in nats per datum.
+    tick and the objective on the validation split, in nats per datum.
     """
 
     step: int
@@ -30,12 +30,12 @@ class Tick:
     rows_per_second: float
     seconds_left: float
     loss: float
-    bound: float | None
+    score: float | None
 
     def __str__(self) -> str:
-        bound = "" if self.bound is None else f", bound {self.bound:.2f}"
+        score = "" if self.score is None else f", validation {self.score:.2f}"
         left = clock(self.seconds_left)
-        return f"loss {self.loss:.2f}{bound} nats, {self.rows_per_second:,.0f} rows/s, {left} left"
+        return f"loss {self.loss:.2f}{score} nats, {self.rows_per_second:,.0f} rows/s, {left} left"
 
 
 class Progress(ABC):

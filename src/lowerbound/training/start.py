@@ -1,4 +1,4 @@
-"""What a model is told of the data before its first step."""
+"""What a model is told of the data before its first step and after its last."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def mean_values(setup: Setup, rows: Sampler, device: torch.device) -> dict[str, 
         for name, values in expected(setup, batch):
             sums[name] = sums.get(name, torch.zeros_like(values[0])) + values.sum(0)
     return {name: (total / len(index)).to(torch.get_default_dtype()) for name, total in sums.items()}
+
+
+def in_order(rows: Sampler, device: torch.device) -> Iterator[Tensor]:
+    """Return the numbers of all rows, from the first to the last, some at a time."""
+    return iter(torch.arange(rows.count, device=device).split(ROWS_AT_ONCE))
 
 
 def expected(setup: Setup, batch: Batch) -> Iterator[tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""The bound on the validation split: the same rows under the same noise each time, whatever the objective."""
+"""The objective on the validation split: the same rows under the same noise each time, its schedules at their end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lowerbound.core import AnalyticELBO
 from lowerbound.data.rows import Sampler
 from lowerbound.distributed import World
 from lowerbound.randomness import derive, reseed
@@ -20,16 +19,18 @@ ROWS_PER_TRAINING_ROW = 4
 
 @final
 class Validation:
-    """The evidence lower bound on some rows, under noise that `seed` fixes; the processes share the rows."""
+    """What training maximises, on some rows, under noise that `seed` fixes; the processes share the rows.
+
+    It is minus the objective's total: the evidence lower bound where that is the objective.
+    """
 
     def __init__(self, rows: Sampler, batch_size: int, seed: int, device: torch.device, world: World) -> None:
         self.rows, self.seed, self.device, self.world = rows, seed, device, world
         self.batches = torch.arange(rows.count, device=device).split(ROWS_PER_TRAINING_ROW * batch_size)
-        self.elbo = AnalyticELBO().to(device)
 
     @torch.no_grad()
-    def bound(self, loss: Loss, context: AbstractContextManager[object]) -> float:
-        """Return the mean bound, in nats per datum as given; `context` is the precision that training runs in."""
+    def score(self, loss: Loss, context: AbstractContextManager[object]) -> float:
+        """Return the mean over the rows, in nats per datum as given; `context` is the precision training runs in."""
         loss.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for number in range(self.world.rank, len(self.batches), self.world.size):
@@ -37,11 +38,10 @@ class Validation:
             with context:
                 sums += self._sums(loss, self.batches[number])
         loss.train()
-        bounds, count = self.world.sum(sums).tolist()
-        return float(bounds / count + loss.setup.log_volume)
+        scores, count = self.world.sum(sums).tolist()
+        return float(scores / count + loss.setup.log_volume)
 
     def _sums(self, loss: Loss, index: Tensor) -> Tensor:
-        setup = loss.setup
-        terms = self.elbo(setup.model.trace(setup.see(self.rows.batch(index)), 1, setup.estimator))
-        bounds = -torch.stack(list(terms.values())).sum(dtype=torch.float64)
-        return torch.stack([bounds, torch.full_like(bounds, len(index))])
+        terms = loss.terms(loss.setup.see(self.rows.batch(index)))
+        scores = -torch.stack(list(terms.values())).sum(dtype=torch.float64)
+        return torch.stack([scores, torch.full_like(scores, len(index))])
