@@ -132,14 +132,14 @@ def test_the_best_weights_are_kept_and_patience_ends_it(
     new_run: MakeRun, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bounds = iter([-50.0, -40.0, -45.0, float("nan"), -30.0])
-    monkeypatch.setattr("lowerbound.training.validation.Validation.bound", lambda *_: next(bounds))
+    monkeypatch.setattr("lowerbound.training.validation.Validation.score", lambda *_: next(bounds))
     stopped, short = (
         new_run("stopped", epochs=9, patience=2, schedule="constant"),
         new_run("short", epochs=2, schedule="constant"),
     )
     listener = Stopper(-1)
     train(stopped, digits, progress=listener)
-    assert listener.said == ["stopped early: 2 epochs without a better validation bound"]
+    assert listener.said == ["stopped early: 2 epochs without a better validation objective"]
     assert Run.open(stopped.path).record.result == {"steps": 20, "epoch_kept": 2, "validation_objective": -40.0}
     assert stopped.metrics()[3]["validation"] == {"objective": None}
     bounds = iter([-50.0, -40.0])
@@ -206,9 +206,9 @@ def test_a_step_reads_nothing_back_to_the_host(new_run: MakeRun, digits: Dataset
 def test_validating_is_repeatable_and_equals_the_bound_by_hand(new_run: MakeRun, digits: Dataset) -> None:
     run = new_run(arguments={"likelihood": "gaussian-fixed"})
     trainer = Trainer(run, digits, World(), CPU, Silent(), Request())
-    first = trainer.validation.bound(trainer.loss, trainer.context)
+    first = trainer.validation.score(trainer.loss, trainer.context)
     torch.rand(3)
-    assert trainer.validation.bound(trainer.loss, trainer.context) == first
+    assert trainer.validation.score(trainer.loss, trainer.context) == first
     setup = trainer.loss.setup
     rows = digits.split("validation").resident("cpu")
     batch = setup.see(rows.batch(torch.arange(rows.count)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,3 +51,17 @@ def path(a: Tensor, b: Tensor, steps: int, kind: str) -> Tensor:
         raise InputError(f"a path needs 2 steps or more, its two ends, not {steps}")
     t = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device)[:, None]
     return PATHS[kind](a, b, t)
+
+
+def axes(start: Tensor, dims: Sequence[int], places: Tensor) -> Tensor:
+    """Codes that leave `start` (D,) along one dimension each: in row r, dimension dims[r] takes the values places[r].
+
+    places: (R, S). Returns (R, S, D).
+
+    >>> axes(torch.zeros(2), [1], torch.tensor([[-1.0, 1.0]])).tolist()
+    [[[0.0, -1.0], [0.0, 1.0]]]
+    """
+    codes = start.expand(*places.shape, -1).clone()
+    for row, dim in enumerate(dims):
+        codes[row, :, dim] = places[row]
+    return codes

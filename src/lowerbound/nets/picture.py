@@ -44,11 +44,11 @@ class PictureEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.x_shape, self.condition = tuple(x_shape), condition
-        height, width, channels = _picture(x_shape)
-        widths, dense = _split(hidden)
-        deepest = _halvings((height, width), len(widths))[-1]
+        height, width, channels = sides(x_shape)
+        widths, dense = stage_widths(hidden)
+        deepest = halvings((height, width), len(widths))[-1]
         stages = [style.down(a, b) for a, b in pairwise((channels, *widths))]
-        enter = _ToChannelsFirst((height, width, channels))
+        enter = ToChannelsFirst((height, width, channels))
         self.features = Leading(nn.Sequential(enter, *stages, _ToFeatures()), event=len(self.x_shape))
         inputs = math.prod(deepest) * widths[-1] + condition
         self.head = perceptron(inputs, out, (dense,), style.activation)
@@ -78,15 +78,15 @@ class PictureDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.z, self.condition = z, condition
-        height, width, channels = _picture(x_shape)
-        widths, dense = _split(hidden)
-        *sizes, deepest = _halvings((height, width), len(widths))
+        height, width, channels = sides(x_shape)
+        widths, dense = stage_widths(hidden)
+        *sizes, deepest = halvings((height, width), len(widths))
         coarse = (*deepest, widths[-1])
         self.head = perceptron(z + condition, math.prod(coarse), (dense,), style.activation)
         links = zip(pairwise((channels * per_value, *widths)), sizes)
         stages = [style.up(b, a, size) for (a, b), size in links][::-1]
         shape = (*x_shape, per_value) if per_value > 1 else tuple(x_shape)
-        self.picture = Leading(nn.Sequential(_ToChannelsFirst(coarse), *stages, _ToPicture(shape)), event=1)
+        self.picture = Leading(nn.Sequential(ToChannelsFirst(coarse), *stages, ToPicture(shape)), event=1)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """`(..., z)` and perhaps `(..., condition)` to `(..., *x_shape[, per_value])`."""
@@ -102,7 +102,7 @@ class PictureDecoder(nn.Module):
         last.bias.copy_(out.flatten(0, 1).mean(0).flatten())
 
 
-class _ToChannelsFirst(nn.Module):
+class ToChannelsFirst(nn.Module):
     """`(H, W, C)` pictures to `(N, C, H, W)`: a view, so in the channels-last memory convolutions like."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
@@ -120,7 +120,7 @@ class _ToFeatures(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-class _ToPicture(nn.Module):
+class ToPicture(nn.Module):
     """`(N, C * per_value, H, W)` to `(N, *shape)`, channels last."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -131,7 +131,7 @@ class _ToPicture(nn.Module):
         return x.permute(0, 2, 3, 1).reshape(len(x), *self.shape)
 
 
-def _picture(shape: Sequence[int]) -> tuple[int, int, int]:
+def sides(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) not in (2, 3):
         raise InputError(
             f"a convolutional network takes pictures of shape (H, W) or (H, W, C), not {tuple(shape)}; "
@@ -141,7 +141,7 @@ def _picture(shape: Sequence[int]) -> tuple[int, int, int]:
     return height, width, channels[0] if channels else 1
 
 
-def _split(hidden: Sequence[int]) -> tuple[tuple[int, ...], int]:
+def stage_widths(hidden: Sequence[int]) -> tuple[tuple[int, ...], int]:
     if len(hidden) < 2:
         raise InputError(
             "a convolutional network needs at least two hidden widths, the channels of each stage and then "
@@ -150,7 +150,7 @@ def _split(hidden: Sequence[int]) -> tuple[tuple[int, ...], int]:
     return tuple(hidden[:-1]), hidden[-1]
 
 
-def _halvings(size: Size, times: int) -> list[Size]:
+def halvings(size: Size, times: int) -> list[Size]:
     """The sizes from the whole picture to the coarsest, each half of the one before, rounded up."""
     sizes = [size]
     for _ in range(times):

@@ -16,7 +16,7 @@ from lowerbound.distributed import World, choose_device, joined, parallel
 from lowerbound.errors import DivergedError, InputError, Interrupted
 from lowerbound.randomness import derive, isolated, permutation, reseed
 from lowerbound.run.checkpoint import Checkpoint
-from lowerbound.run.folder import Outcome, Run
+from lowerbound.run.folder import Outcome, Run, modules_of
 from lowerbound.training.acceleration import autocast, compiled, forward_flops
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
@@ -231,7 +231,8 @@ class Trainer:
 
     def _settled(self, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the weights to leave, with what the recipe fits to them once they are fixed."""
-        modules, setup = self.state.modules, self.loss.setup
+        setup = self.run.draw().to(self.device)
+        modules = modules_of(setup)
         modules.load_state_dict(kept)
         modules.eval()
         reseed(self.device, derive(self.settings.seed, "settle"))
