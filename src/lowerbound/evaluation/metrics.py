@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.core import Batch, Distortion, Rate, Trace, log_marginal
-from lowerbound.core.latent import named
+from lowerbound.core import Batch, Trace
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
-from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of, expected
+from lowerbound.evaluation import perdatum
+from lowerbound.evaluation.codes import Latents, matrix, means
+from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.evaluation.watching import Watch
 from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
-
-PARTICLES_FOR_TERMS = 16
-"""Draws of z a datum for rate and distortion; their noise is averaged over the data as well."""
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension whose posterior mean varies less than this over the data carries nothing."""
@@ -77,14 +75,13 @@ class _Tally:
 
     def add(self, raw: Batch, seen: Batch, particles: int) -> None:
         """Take in a chunk: as stored, and as the model sees it."""
-        trace = self.setup.model.trace(seen, min(particles, PARTICLES_FOR_TERMS), self.setup.estimator)
+        trace = perdatum.traced(self.setup, seen, particles)
         self.massive &= all(_is_discrete(d) for d in trace.px.values())
         self.proper &= trace.proper
-        self._note(Distortion()(trace))
-        if trace.proper:
-            self._note(Rate()(trace))
-            self._note(log_marginal(self.setup.model, seen, particles)._asdict())
-        self._note_codes(trace, raw, seen)
+        self._note(perdatum.terms(self.setup.model, trace, particles))
+        z = means(self.setup.model.infer(seen))
+        self._note(perdatum.error(self.setup, self.spec, raw, self.setup.model.decode(z, seen.c)))
+        self._note_codes(trace, z)
         for meter in self.meters:
             meter.add(trace)
         self.count += raw.size
@@ -93,16 +90,10 @@ class _Tally:
         for name, values in columns.items():
             self.columns[name].append(values)
 
-    def _note_codes(self, trace: Trace, raw: Batch, seen: Batch) -> None:
-        q = self.setup.model.infer(seen)
-        means = {name: each.mean for name, each in named(q).items()}
-        self.codes.add(torch.cat([mean.flatten(1) for mean in means.values()], 1))
+    def _note_codes(self, trace: Trace, z: Latents) -> None:
+        self.codes.add(matrix(z))
         if trace.proper and trace.kl is not None:
             self.kl.add(torch.cat(list(trace.kl.values()), 1))
-        z = means if isinstance(q, Mapping) else means["z"]
-        error = squared_error(self.setup, self.spec, raw, self.setup.model.decode(z, seen.c))
-        if error is not None:
-            self._note({"error": error})
 
     def figures(self) -> dict[str, Any]:
         """The summary, as JSON values."""
@@ -128,16 +119,6 @@ class _Tally:
             "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
             "bits_per_dim": bits_per_dim(log_p, self.spec) if self.massive else None,
         }
-
-
-def squared_error(setup: Setup, spec: DataSpec, raw: Batch, px: dict[str, Distribution]) -> Tensor | None:
-    """((x̂ − x) / (high − low))² with x̂ = E[x|z], a mean over each datum's ordered values, (B,); None without any."""
-    errors = [
-        ((setup.views[v.name].inverse(expected(px[v.name])) - raw.x[v.name]) / (v.high - v.low)).square().flatten(1)
-        for v in spec.variables
-        if v.kind != "category" and v.high > v.low
-    ]
-    return torch.cat(errors, 1).mean(1) if errors else None
 
 
 def khat_figures(khat: Tensor) -> dict[str, float | None]:
