@@ -23,6 +23,7 @@ from lowerbound.core.conditionals import (
     squared_error,
     standard_normal,
 )
+from lowerbound.core.density_ratio import AdversarialTotalCorrelation
 from lowerbound.core.divergences import discrete_kl, kl_per_dimension, monte_carlo_kl
 from lowerbound.core.estimators import (
     STL,
@@ -37,6 +38,8 @@ from lowerbound.core.estimators import (
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
 from lowerbound.core.meters import Meter
+from lowerbound.core.mmd import MMD, gaussian_kernel, mmd
+from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
 from lowerbound.core.objectives import (
     ELBO,
     IWAE,
@@ -49,11 +52,14 @@ from lowerbound.core.objectives import (
 )
 from lowerbound.core.psis import pareto_k
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
+from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [
     "ELBO",
     "IWAE",
+    "MMD",
     "STL",
+    "AdversarialTotalCorrelation",
     "AnalyticELBO",
     "Batch",
     "Bernoulli",
@@ -65,6 +71,7 @@ __all__ = [
     "ContinuousBernoulli",
     "Cyclical",
     "DReG",
+    "Diagonal",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Distortion",
@@ -82,6 +89,7 @@ __all__ = [
     "Model",
     "NegativeBinomial",
     "Objective",
+    "OffDiagonal",
     "OneHot",
     "Parametric",
     "Pathwise",
@@ -91,15 +99,20 @@ __all__ = [
     "Schedule",
     "Score",
     "Table",
+    "TotalCorrelation",
     "Trace",
     "WarmUp",
+    "covariance_of_codes",
+    "covariance_of_means",
     "discrete_kl",
     "enumerated_log_marginal",
     "flat",
+    "gaussian_kernel",
     "kl_per_dimension",
     "leave_one_out",
     "log_marginal",
     "log_weights",
+    "mmd",
     "monte_carlo_kl",
     "no_control",
     "observed",
