@@ -89,6 +89,10 @@ def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
     return d.mean + t * d.stddev, step * d.stddev
 
 
+SMALL: dict[str, Any] = {"latent": 2, "hidden": (4, 6, 8), "particles": 2}
+"""Arguments that keep a recipe's networks small, where it has such an argument."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A recipe with arguments for data of one kind."""
@@ -100,8 +104,7 @@ class Case:
     def build(self, shape: tuple[int, ...] = (8, 8), **more: Any) -> Setup:
         """The setup, of small networks in the default dtype."""
         known = get(self.recipe).parameters
-        small = {"latent": 2, "hidden": (4, 6, 8), "particles": 2}
-        wanted = {**small, **dict(self.arguments), **more}
+        wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
         return get(self.recipe).build(spec(variable(self.kind, shape)), **given)
 
@@ -116,15 +119,25 @@ def options(recipe: str, argument: str) -> tuple[Any, ...]:
 
 
 def cases(*arguments: str) -> list[Any]:
-    """Every recipe × likelihood × kind it fits × each value of these arguments, where the recipe has them."""
-    return [
-        pytest.param(case, id=str(case))
-        for recipe in names()
-        for chosen in product(*(_choices(recipe, name) for name in arguments))
-        for name, kind in (FITS if options(recipe, "likelihood") else [("auto", kind) for kind in RANGES])
-        for case in [Case(recipe, kind, tuple(pair for pair in (*chosen, ("likelihood", name)) if pair[1] is not None))]
-    ]
+    """Every recipe with what it can be made of.
+
+    The recipe vae with every likelihood × kind it fits × each value of these arguments; the others, made of the same
+    parts, with every kind of data and with each value of each of their own choices once.
+    """
+    found = {str(case): case for recipe in names() for case in _cases(recipe, arguments)}
+    return [pytest.param(case, id=name) for name, case in found.items()]
 
 
-def _choices(recipe: str, argument: str) -> list[tuple[str, Any]]:
-    return [(argument, each) for each in options(recipe, argument) or (None,)]
+def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
+    if recipe == "vae":
+        fits = [(("likelihood", name), kind) for name, kind in FITS]
+        chosen = list(product(*([(name, each) for each in options(recipe, name)] for name in arguments)))
+        return [Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits]
+    plain = [Case(recipe, kind, ()) for kind in RANGES]
+    return [*plain, *(Case(recipe, "unit", (pair,)) for pair in _choices(recipe, arguments))]
+
+
+def _choices(recipe: str, arguments: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Each value of the arguments named and of those that only this recipe has."""
+    own = [name for name in get(recipe).parameters if name not in get("vae").parameters]
+    return [(name, each) for name in (*arguments, *own) for each in options(recipe, name) if isinstance(each, str)]

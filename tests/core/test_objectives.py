@@ -127,7 +127,7 @@ def test_free_bits_charge_a_floor_and_press_no_further() -> None:
     kl = torch.tensor([0.1, 0.7, 0.3])
     head, model = latent_with(kl)
     trace = model.trace(Batch({"x": torch.zeros(4, 1)}), 1)
-    charged = Rate(free_bits=0.5)(trace)["rate"]
+    charged = Rate(free_bits=0.5)(trace)["charged_rate"]
     assert_close(charged, 0.5 + 0.7 + 0.5)
     charged.mean().backward()
     slope = head.mean.value.grad
@@ -140,8 +140,8 @@ def test_free_bits_look_at_the_mean_over_the_batch() -> None:
     """A datum below the floor is charged its own KL as long as the batch's mean is above."""
     q = Gaussian(nn.Identity())(torch.tensor([[[0.0, 0.0]], [[2.0, 0.0]]]))
     trace = Trace(torch.zeros(1, 2, 1), q, standard_normal(1)(), {}, Batch({"x": torch.zeros(2)}), Pathwise())
-    assert_close(Rate(free_bits=0.9)(trace)["rate"], torch.tensor([0.0, 2.0]))
-    assert_close(Rate(free_bits=1.1)(trace)["rate"], torch.tensor([1.1, 1.1]))
+    assert_close(Rate(free_bits=0.9)(trace)["charged_rate"], torch.tensor([0.0, 2.0]))
+    assert_close(Rate(free_bits=1.1)(trace)["charged_rate"], torch.tensor([1.1, 1.1]))
 
 
 def test_no_free_bits_are_no_floor(trace: Trace) -> None:

@@ -21,6 +21,7 @@ from lowerbound.core import (
     Model,
     Objective,
     Score,
+    Trace,
     enumerated_log_marginal,
     log_marginal,
 )
@@ -146,6 +147,12 @@ def test_named_latents_add_up() -> None:
     assert_mean(many(ELBO(), model, b, 1, 40_000) - many(AnalyticELBO(), model, b, 1, 40_000), 0.0)
 
 
+def is_line(trace: Trace) -> bool:
+    """Whether z is one real number, with a density."""
+    q = named(trace.q).get("z")
+    return trace.proper and q is not None and q.event_shape == (1,) and not q.support.is_discrete
+
+
 def quadrature(model: Model, b: Batch) -> Tensor:
     """log ∫ p(x|z) p(z) dz over a latent of one dimension, (B,)."""
     z = torch.linspace(-12, 12, 4001)
@@ -166,8 +173,8 @@ def test_recipes_bound_log_p_from_below(case: Case) -> None:
     """
     setup = case.build((3,), latent=1)
     b = setup.see(batch(case.kind, 3, (3,)))
-    if setup.model.trace(b).named_z.keys() != {"z"}:
-        pytest.skip("several latents are no one-dimensional integral")
+    if not is_line(setup.model.trace(b)):
+        pytest.skip("not an integral over one continuous latent dimension")
     exact = quadrature(setup.model, b)
     below = many(ELBO(), setup.model, b, 1, 4000)
     for particles in (4, 64):
@@ -188,5 +195,7 @@ def test_both_forms_of_the_elbo_agree_in_mean(case: Case) -> None:
     setup = case.build((3,))
     b = setup.see(batch(case.kind, 3, (3,)))
     trace = setup.model.trace(b, 20_000)
+    if not trace.proper or trace.kl is None:
+        pytest.skip("there is one form alone")
     analytic = -sum(AnalyticELBO()(trace).values()) + trace.mean(trace.log_px).neg()
     assert_mean(trace.log_p - trace.log_q, analytic)

@@ -96,8 +96,8 @@ class Rate(Objective):
     """KL(q(z|x) ‖ p(z)), in closed form where there is one and by Monte Carlo where not.
 
     free_bits: a dimension whose mean KL over the batch is below this many nats costs exactly that and gets no
-    gradient, so it is not pressed to zero. Diederik P. Kingma et al., "Improving variational inference with inverse
-    autoregressive flow", 2016.
+    gradient, so it is not pressed to zero; the term is then called "charged_rate". Diederik P. Kingma et al.,
+    "Improving variational inference with inverse autoregressive flow", 2016.
     """
 
     def __init__(self, free_bits: float = 0.0) -> None:
@@ -105,10 +105,11 @@ class Rate(Objective):
         if free_bits < 0:
             raise ValueError(f"free bits are a number of nats, zero or more, not {free_bits}")
         self.free_bits = free_bits
+        self.name = "charged_rate" if free_bits else "rate"
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
         if trace.kl is not None:
-            return {"rate": summed([self.charge(kl) for kl in trace.kl.values()])}
+            return {self.name: summed([self.charge(kl) for kl in trace.kl.values()])}
         if self.free_bits:
             raise ValueError("free bits need a posterior and a prior whose KL is known per dimension")
         return {"rate": surrogate(trace, trace.log_q - trace.log_p, Mean())}

@@ -1,0 +1,74 @@
+"""Every recipe lives the life of a run on real data: trained, stopped, resumed, measured, sampled, kept and opened."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lowerbound
+from catalogue import SMALL
+from lowerbound.data.dataset import load_data
+from lowerbound.errors import Interrupted
+from lowerbound.recipes import get, names
+from lowerbound.training.progress import Progress, Silent, Tick
+
+SETTINGS = {"epochs": 3, "batch_size": 256, "precision": "fp32"}
+
+
+class Stopper(Progress):
+    """Sends Ctrl-C at the end of the second epoch, as a user would."""
+
+    def tick(self, tick: Tick) -> None:
+        if tick.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def say(self, sentence: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def trained(recipe: str, out: Path, progress: Progress) -> lowerbound.Fitted:
+    small = {name: value for name, value in SMALL.items() if name in get(recipe).parameters}
+    return lowerbound.train(recipe, "digits", out, progress=progress, **small, **SETTINGS)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {name: (path / name).read_bytes() for name in ("weights.safetensors", "metrics.jsonl")}
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_a_recipe_lives_through_a_run(recipe: str, tmp_path: Path) -> None:
+    whole = trained(recipe, tmp_path / "whole", Silent())
+    with pytest.raises(Interrupted):
+        trained(recipe, tmp_path / "stopped", Stopper())
+    lowerbound.resume(tmp_path / "stopped", progress=Silent())
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+    x = load_data("digits").arrays["x"][:5]
+    codes, drawn = whole.encode(x), whole.sample(4)
+    assert drawn.shape == (4, 8, 8)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 16
+    assert_figures(whole.evaluate(split="validation", particles=20))
+
+    opened = lowerbound.load(tmp_path / "whole", device="cpu")
+    assert np.array_equal(opened.encode(x), codes)
+    assert np.array_equal(opened.sample(4), drawn)
+    assert np.array_equal(opened.reconstruct(x), whole.reconstruct(x))
+    assert opened.reconstruct(x).shape == x.shape
+
+
+def assert_figures(figures: dict[str, Any]) -> None:
+    """All there is, as JSON; a bound only where there is one, and then below log p(x)."""
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert figures["distortion"]["value"] is not None
+    assert ("elbo" in figures) == ("log_p" in figures) == ("khat" in figures)
+    if "elbo" in figures:
+        assert figures["elbo"]["value"] <= figures["log_p"]["value"] + 3 * figures["elbo"]["stderr"]
