@@ -19,7 +19,7 @@ LAYERS = (
     {"run"},
     {"training", "evaluation"},
     {"fitted", "plots"},
-    {"report", "doctor"},
+    {"fitting", "report", "doctor"},
     {"cli"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lowerbound import core, nets, recipes
     from lowerbound.data.dataset import Dataset, load_data
     from lowerbound.errors import InputError, Interrupted, LowerboundError
-    from lowerbound.fitted import Fitted, load, resume, train
+    from lowerbound.fitted import Fitted
+    from lowerbound.fitting import load, resume, train
     from lowerbound.recipes.registry import Setup, recipe
     from lowerbound.run.folder import Run
     from lowerbound.run.settings import Settings
@@ -49,11 +50,11 @@ _HOME = {
     "Run": "lowerbound.run.folder",
     "Settings": "lowerbound.run.settings",
     "Setup": "lowerbound.recipes.registry",
-    "load": "lowerbound.fitted",
+    "load": "lowerbound.fitting",
     "load_data": "lowerbound.data.dataset",
     "recipe": "lowerbound.recipes.registry",
-    "resume": "lowerbound.fitted",
-    "train": "lowerbound.fitted",
+    "resume": "lowerbound.fitting",
+    "train": "lowerbound.fitting",
 }
 """Name -> the module that defines it; names that are not here are modules themselves."""
 

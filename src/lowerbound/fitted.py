@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import shutil
-import sys
 import tempfile
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -22,26 +18,40 @@ from lowerbound.arguments import Count, conformed
 from lowerbound.core import Batch, log_marginal
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array
-from lowerbound.data.dataset import Dataset, load_data
-from lowerbound.data.reading import Reading, reading_of
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.reading import read_alike
 from lowerbound.data.rows import Rows
-from lowerbound.data.spec import DataSpec, Kind, Variable
-from lowerbound.distributed import World, choose_device
+from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
-from lowerbound.evaluation import metrics, rawdata
+from lowerbound.evaluation import codes, metrics, perdatum, rawdata
+from lowerbound.evaluation.anomaly import detections, scores
+from lowerbound.evaluation.attributes import Direction, direction
+from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
+from lowerbound.evaluation.probes import labelled, plain, probe
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
 from lowerbound.evaluation.watching import Watch, watched
 from lowerbound.randomness import derive, isolated, reseed
-from lowerbound.recipes import registry
-from lowerbound.recipes.registry import Recipe, Setup
+from lowerbound.recipes.registry import Setup
 from lowerbound.run.folder import Run
-from lowerbound.run.settings import Settings
-from lowerbound.training.loop import train as fit
-from lowerbound.training.progress import Progress, shown_on
+
+SHOWN_DIMENSIONS = 10
+"""Dimensions that a traversal shows unless told which."""
 
 Values = Array | Mapping[str, Array]
 """An array with a row a datum; for a model of several variables, an array for each by name."""
+
+
+class Traversal(NamedTuple):
+    """What becomes of one code as one dimension after another leaves it.
+
+    x: data, (R, S, ...) of each variable: in row r dimension dims[r] takes its S values, the others stay. dims: (R,).
+    values: (R, S), those values.
+    """
+
+    x: Values
+    dims: tuple[int, ...]
+    values: Array
 
 
 @final
@@ -55,7 +65,8 @@ class Fitted:
     setup: what a recipe makes, or one of your own parts. spec: the data's description. run: the folder it came from.
     data: what `evaluate` looks at when it is given nothing else.
 
-    >>> model = train("vae", "digits", epochs=1, latent=2, hidden=[8])
+    >>> import lowerbound
+    >>> model = lowerbound.train("vae", "digits", epochs=1, latent=2, hidden=[8])
     >>> model.sample(3).shape
     (3, 8, 8)
     """
@@ -82,17 +93,19 @@ class Fitted:
     def encode(self, x: Values) -> Array:
         """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
 
-        A model of binarised pictures is shown the grey values themselves, the mean of what it was trained on.
+        A latent of any shape, and several of them (a ladder's layers), are laid out in one row; `decode` takes them
+        back. A model of binarised pictures is shown the grey values themselves, the mean of what it was trained on.
         """
         with torch.no_grad():
-            codes = [self._posterior_mean(batch) for batch in rawdata.batches(self.spec, x)]
-        return np.concatenate(codes)
+            parts = [codes.matrix(codes.means(q)) for q in self._posteriors(x)]
+        return rawdata.to_array(torch.cat(parts))
 
     def decode(self, z: Array) -> Values:
         """E[x|z] of codes (N, D)."""
-        codes = self._codes(z).split(ROWS_AT_ONCE)
+        layout = self._layout()
+        parts = self._codes(z, layout.width).split(ROWS_AT_ONCE)
         with torch.no_grad():
-            px = (self.setup.model.decode(part) for part in codes)
+            px = (self.setup.model.decode(layout.latents(part)) for part in parts)
             return rawdata.joined([rawdata.means(self.setup, self.spec, part) for part in px])
 
     def reconstruct(self, x: Values) -> Values:
@@ -106,13 +119,82 @@ class Fitted:
         start, end = (torch.from_numpy(self.encode(_one_row(datum))[0]) for datum in (a, b))
         return self.decode(path_between(start, end, steps, kind).numpy())
 
+    def traverse(
+        self,
+        x: Values,
+        start: Values | None = None,
+        dims: Sequence[int] | None = None,
+        steps: int = 9,
+        reach: float = 2.0,
+    ) -> Traversal:
+        """Latent traversals: data decoded as one dimension of a code runs over its range and the others stay.
+
+        x: the data that say what the range is: centre ± reach · scale of their codes (see `evaluation.codes.Spread`).
+        start: a datum, without a dimension of rows, to leave; by default the centre. dims: which dimensions; by default
+        the ten most active ones. Irina Higgins et al., "beta-VAE: learning basic visual concepts with a constrained
+        variational framework", 2017.
+        """
+        spread = self.spread(x)
+        chosen = _chosen(spread.order[:SHOWN_DIMENSIONS] if dims is None else dims, len(spread.centre))
+        offsets = torch.linspace(-reach, reach, _positive("steps", steps), dtype=spread.centre.dtype)
+        values = spread.centre[chosen, None] + offsets * spread.scale[chosen, None]
+        origin = spread.centre if start is None else torch.from_numpy(self.encode(_one_row(start))[0])
+        found = self.decode(axes(origin, chosen, values).flatten(0, 1).numpy())
+        return Traversal(_each(found, lambda rows: _in_rows(rows, steps)), tuple(chosen), values.numpy())
+
+    def spread(self, x: Values) -> codes.Spread:
+        """Where the codes of these data lie, and how far apart, dimension by dimension."""
+        with torch.no_grad():
+            return codes.spread(self._posteriors(x))
+
+    def attribute(self, x: Values, labels: Any, target: Any, origin: Any = None) -> Direction:
+        """The direction in which codes differ: from rows labelled `origin`, or all others, to those labelled `target`.
+
+        labels: (N,). See `evaluation.attributes.direction`; `shift` goes along it.
+        """
+        return direction(self.encode(x), as_array(labels, "the labels"), target, origin)
+
+    def shift(self, x: Values, along: Direction, strength: float = 1.0) -> Values:
+        """The data decoded from their codes + strength · direction; at strength 0 their reconstructions."""
+        return self.decode(along.shifted(self.encode(x), strength))
+
+    def features(self, data: Any = None, rows: int = 10_000) -> dict[str, Any]:
+        """How well classifiers read labels off the codes, off as many principal components, and off the values.
+
+        data: anything that `load_data` takes, with labels; by default what the model was trained on. rows: at most so
+        many of the training split, evenly spread. See `evaluation.probes.probe`.
+        """
+        found = self.dataset(data)
+        x, labels = labelled(found, _positive("rows", rows))
+        z = {split: self.encode(part) for split, part in x.items()}
+        return {"data": found.spec.name, **probe(z, {split: plain(found.spec, x[split]) for split in x}, labels)}
+
+    def scores(self, x: Values, particles: int = 100, seed: int = 0, watch: Watch | None = None) -> dict[str, Array]:
+        """How strange each row is to the model, (N,) by each score that the model has; higher is stranger.
+
+        minus_log_p: −log p(x) by importance sampling, of which the rate, KL(q(z|x) ‖ p(z)), and the distortion,
+        −E_q log p(x|z), are parts; nats of the data as given. error: squared error of the reconstruction.
+        """
+        figures = self._figures(x, _positive("particles", particles), seed, watch)
+        volume = {"log_p": self.setup.log_volume, "distortion": -self.setup.log_volume}
+        return scores({name: rawdata.to_array(value + volume.get(name, 0.0)) for name, value in figures.items()})
+
+    def detect(self, x: Values, anomalous: Any, particles: int = 100, seed: int = 0) -> dict[str, Any]:
+        """How well each score tells the rows marked anomalous (N,) from the others; see `evaluation.anomaly`."""
+        marked = as_array(anomalous, "the marks").astype(bool)
+        return detections(self.scores(x, particles, seed), marked)
+
     def log_prob(self, x: Values, particles: int = 1000, seed: int = 0, watch: Watch | None = None) -> Array:
-        """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `log_marginal`."""
+        """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `log_marginal`.
+
+        Raises:
+            InputError: the model gives no bound on log p(x) (a plain autoencoder).
+        """
         particles = _positive("particles", particles)
         batches = rawdata.batches(self.spec, x)
         with self._drawing(seed, "log_prob"):
             seen = (self.setup.see(batch.to(self.device)) for batch in watched(batches, watch))
-            parts = [log_marginal(self.setup.model, batch, particles).log_p for batch in seen]
+            parts = [log_marginal(self.setup.model, self._with_bound(batch), particles).log_p for batch in seen]
         return rawdata.to_array(torch.cat(parts) + self.setup.log_volume)
 
     def evaluate(
@@ -175,116 +257,62 @@ class Fitted:
             reseed(self.device, derive(seed, purpose))
             yield
 
-    def _posterior_mean(self, batch: Batch) -> Array:
-        q = self.setup.model.infer(self.setup.steady(batch.to(self.device)))
-        if isinstance(q, Mapping):
-            raise InputError("this model has several latents, which have no one code; use its setup directly")
-        return rawdata.to_array(q.mean)
+    def _posteriors(self, x: Values) -> Iterator[Any]:
+        """q(z|x) of chunks of the rows, as they are without noise."""
+        for batch in rawdata.batches(self.spec, x):
+            yield self.setup.model.infer(self.setup.steady(batch.to(self.device)))
 
-    def _codes(self, z: object) -> Tensor:
-        codes = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
+    def _figures(self, x: Values, particles: int, seed: int, watch: Watch | None) -> dict[str, Tensor]:
+        """The figures of each datum that `evaluate` averages, (N,) each."""
+        with self._drawing(seed, "figures"):
+            parts = [self._figures_of(batch, particles) for batch in watched(rawdata.batches(self.spec, x), watch)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _figures_of(self, stored: Batch, particles: int) -> dict[str, Tensor]:
+        raw, model = stored.to(self.device), self.setup.model
+        trace = perdatum.traced(self.setup, self.setup.see(raw), particles)
+        px = model.decode(codes.means(model.infer(trace.batch)))
+        return {**perdatum.terms(model, trace, particles), **perdatum.error(self.setup, self.spec, raw, px)}
+
+    def _with_bound(self, seen: Batch) -> Batch:
+        """The batch, refused if the model has no log p(x)."""
+        if not self.setup.model.trace(seen[:1], 1, self.setup.estimator).proper:
+            raise InputError(
+                "the model encodes to points, so it gives no bound on log p(x); score rows by reconstruction (anomaly, "
+                "scores), or train a model with a posterior, such as vae"
+            )
+        return seen
+
+    def _layout(self) -> codes.Layout:
+        """How codes lie in a matrix, seen on a datum of least values."""
         lowest = {variable.name: np.full((1, *variable.shape), variable.low) for variable in self.spec.variables}
-        shape = self.encode(lowest).shape[1:]
-        if codes.shape[1:] != shape:
-            raise InputError(f"the codes have rows of shape {codes.shape[1:]}, but the model's codes are {shape}")
-        if not np.isfinite(codes).all():
+        with torch.no_grad():
+            return codes.Layout.of(codes.means(next(self._posteriors(lowest))))
+
+    def _codes(self, z: object, width: int) -> Tensor:
+        found = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
+        if found.shape[1:] != (width,):
+            raise InputError(f"the codes have rows of shape {found.shape[1:]}, but the model's codes are {(width,)}")
+        if not np.isfinite(found).all():
             raise InputError("the codes hold NaN or infinite values; give finite ones")
-        return torch.from_numpy(codes).to(self.device, torch.get_default_dtype())
+        return torch.from_numpy(found).to(self.device, torch.get_default_dtype())
 
 
-def train(
-    recipe: str,
-    data: Any,
-    out: str | Path | None = None,
-    *,
-    kind: Kind | None = None,
-    labels: Any = None,
-    progress: Progress | None = None,
-    **arguments: Any,
-) -> Fitted:
-    """Train a recipe's model on data and return it.
-
-    recipe: a name of `lowerbound.recipes.names()`. data: anything that `load_data` takes, or what it returned. out: a
-    new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). kind,
-    labels: see `load_data`. progress: who is told; by default stderr is. arguments: those of the recipe and the fields
-    of `Settings`, by name.
-
-    Raises:
-        InputError: an unknown or ill-typed argument, data that cannot be used, or a folder that is not empty.
-
-    >>> train("vae", "digits", epoch=1)
-    Traceback (most recent call last):
-    ...
-    lowerbound.errors.InputError: neither the recipe vae nor training has an argument 'epoch'; did you mean 'epochs'?
-    """
-    given, settings = sorted_arguments(registry.get(recipe), arguments)
-    if out is None and World.from_environment().size > 1:
-        raise InputError("several processes need one folder for their run; say which (out)")
-    dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind, labels=labels)
-    folder = Path(tempfile.mkdtemp(prefix="lowerbound-")) if out is None else Path(out)
-    run = Run.create(folder, recipe, given, dataset.spec, settings, reading_of(data, kind, labels))
-    fitted = _trained(run, dataset, progress)
-    if out is None:
-        weakref.finalize(fitted, shutil.rmtree, folder, ignore_errors=True)
-    return fitted
+def _chosen(dims: Sequence[int], width: int) -> list[int]:
+    for dim in dims:
+        if not 0 <= dim < width:
+            raise InputError(f"the codes have dimensions 0 to {width - 1}, and no dimension {dim}")
+    return [int(dim) for dim in dims]
 
 
-def resume(path: str | Path, data: Any = None, *, progress: Progress | None = None) -> Fitted:
-    """Go on with a training that was interrupted, to the same numbers as if it had not been.
-
-    data: what the run was made for; by default it is read from where it was read then.
-
-    Raises:
-        InputError: no run at `path`, or other data.
-    """
-    run = Run.open(path)
-    if data is None and run.record.reading is None:
-        raise InputError(f"{path} was trained on arrays in memory; go on in Python with lowerbound.resume(path, data)")
-    return _trained(run, read_alike(run.record.data, run.record.reading, data), progress)
+def _each(values: Values, change: Callable[[Array], Array]) -> Values:
+    if isinstance(values, Mapping):
+        return {name: change(array) for name, array in values.items()}
+    return change(values)
 
 
-def load(path: str | Path, device: str = "auto") -> Fitted:
-    """Open a trained run again, on any machine; nothing in the folder is ever run.
-
-    device: auto takes a GPU if there is one, else cpu or cuda.
-
-    Raises:
-        InputError: in one sentence, if it is not a whole, unchanged run that this version knows, or not trained yet.
-    """
-    run = Run.open(path)
-    return Fitted(run.setup().to(choose_device(device, World())), run.record.data, run)
-
-
-def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
-    """Read data as those of the description were, and split them alike: `source`, or the very same."""
-    if isinstance(source, Dataset):
-        return source
-    if source is None and reading is not None:
-        return reading.load(spec.split_seed)
-    kinds: set[Kind] = {variable.kind for variable in spec.variables}
-    labels = reading.labels if reading and isinstance(source, str | Path) else None
-    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None, labels=labels)
-
-
-def sorted_arguments(recipe: Recipe, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:
-    """Arguments by name, sorted into the recipe's and the settings of training; unknown ones are refused."""
-    settings = [field.name for field in dataclasses.fields(Settings)]
-    known = [*recipe.parameters, *settings]
-    for name in arguments:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            remedy = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(known)}"
-            raise InputError(f"neither the recipe {recipe.name} nor training has an argument {name!r}; {remedy}")
-    given = {name: value for name, value in arguments.items() if name in recipe.parameters}
-    chosen = {name: value for name, value in arguments.items() if name in settings}
-    return recipe.check(given), Settings(**chosen)
-
-
-def _trained(run: Run, data: Dataset, progress: Progress | None) -> Fitted:
-    fit(run, data, progress=progress or shown_on(sys.stderr))
-    trained = Run.open(run.path)
-    device = choose_device(run.settings.device, World())
-    return Fitted(trained.setup().to(device), trained.record.data, trained, data)
+def _in_rows(data: Array, steps: int) -> Array:
+    return data.reshape(-1, steps, *data.shape[1:])
 
 
 def _positive(what: str, value: int) -> int:

@@ -51,11 +51,11 @@ class Train(Verb, Generic[Arguments]):
     training: Flat[Settings] = field(default=Settings())
 
     def answer(self) -> Answer:
-        from lowerbound import fitted
+        from lowerbound import fitting
 
         given = {**asdict(self.model), **asdict(self.training)}  # type: ignore[call-overload]
         given |= {"kind": self.kind, "labels": self.labels, "progress": _progress(self.common)}
-        return _trained(fitted.train(self.recipe, self.data, self.out, **given))
+        return _trained(fitting.train(self.recipe, self.data, self.out, **given))
 
 
 @final
@@ -67,9 +67,9 @@ class Resume(Verb):
     """Folder of the run."""
 
     def answer(self) -> Answer:
-        from lowerbound import fitted
+        from lowerbound import fitting
 
-        return _trained(fitted.resume(self.resume, progress=_progress(self.common)))
+        return _trained(fitting.resume(self.resume, progress=_progress(self.common)))
 
 
 def kind(args: Sequence[str]) -> type[Verb]:

@@ -71,6 +71,6 @@ class OfRun(Verb):
 
     def open(self) -> Fitted:
         """The run's model."""
-        from lowerbound.fitted import load
+        from lowerbound.fitting import load
 
         return load(self.run, self.device)

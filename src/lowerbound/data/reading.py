@@ -10,7 +10,7 @@ from typing import Any, Self, final
 from lowerbound.arguments import conformed
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.sources import SOURCES
-from lowerbound.data.spec import Kind
+from lowerbound.data.spec import DataSpec, Kind
 from lowerbound.errors import InputError
 
 
@@ -55,3 +55,14 @@ def reading_of(data: Any, kind: Kind | None, labels: Any) -> Reading | None:
     if not isinstance(data, str | Path) or not isinstance(labels, str | None):
         return None
     return Reading(str(data) if data in SOURCES else str(Path(data).expanduser().resolve()), kind, labels)
+
+
+def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
+    """Read data as those of the description were, and split them alike: `source`, or the very same."""
+    if isinstance(source, Dataset):
+        return source
+    if source is None and reading is not None:
+        return reading.load(spec.split_seed)
+    kinds: set[Kind] = {variable.kind for variable in spec.variables}
+    labels = reading.labels if reading and isinstance(source, str | Path) else None
+    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None, labels=labels)

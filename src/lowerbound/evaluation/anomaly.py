@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound.errors import InputError
 
@@ -39,6 +38,8 @@ def detection(score: Array, anomalous: Array) -> dict[str, float]:
     >>> detection(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))["auroc"]
     0.75
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # slow to import
+
     if anomalous.all() or not anomalous.any():
         raise InputError("there must be both ordinary and anomalous rows; choose another label or other data")
     if not np.isfinite(score).all():

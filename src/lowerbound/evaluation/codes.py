@@ -105,4 +105,4 @@ def spread(posteriors: Iterable[Distribution | Mapping[str, Distribution]]) -> S
         means_of.add(matrix(means(q)))
         variances_of.add(matrix(variances(q)))
     scale = (means_of.variance + variances_of.mean).sqrt()
-    return Spread(*(each.to(torch.get_default_dtype()) for each in (means_of.mean, means_of.variance, scale)))
+    return Spread(*(each.to("cpu", torch.get_default_dtype()) for each in (means_of.mean, means_of.variance, scale)))

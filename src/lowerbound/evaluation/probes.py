@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.rows import Rows
+from lowerbound.data.spec import SPLITS, DataSpec
 from lowerbound.errors import InputError
 
 Array = np.ndarray
@@ -45,40 +43,83 @@ class Probe:
         return [(float(each.score(features["validation"], labels["validation"])), c, each) for c, each in found]
 
 
+def logistic(inverse_penalty: float) -> Any:
+    """Logistic regression on features brought to mean 0 and variance 1."""
+    from sklearn.linear_model import LogisticRegression  # slow to import, as all of scikit-learn is
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=1000))
+
+
+def nearest(neighbours: float) -> Any:
+    """The vote of the k nearest neighbours."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(int(neighbours))
+
+
 PROBES: Mapping[str, Probe] = {
-    "linear": Probe(
-        "inverse_penalty",
-        INVERSE_PENALTIES,
-        lambda c: make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)),
-    ),
-    "knn": Probe("neighbours", NEIGHBOURS, lambda k: KNeighborsClassifier(int(k))),
+    "linear": Probe("inverse_penalty", INVERSE_PENALTIES, logistic),
+    "knn": Probe("neighbours", NEIGHBOURS, nearest),
 }
-"""Logistic regression on standardised features, its penalty chosen; and the k nearest neighbours, k chosen."""
 
 
-def compare(codes: Splits, raw: Splits, labels: Splits) -> dict[str, Any]:
-    """The probes on the codes (N, D), on principal components of the same width, and on the raw values (N, V).
+def labelled(data: Dataset, rows: int) -> tuple[dict[str, dict[str, Array]], Splits]:
+    """The stored values of each variable, and the labels, of each split; `rows` training rows at most, evenly spread.
+
+    Raises:
+        InputError: the data have no labels, or vectors in their place.
+    """
+    if data.spec.condition is None or data.spec.condition.kind != "category":
+        raise InputError(f"{data.spec.name!r} has no labels to tell apart; give data with a label for each row")
+    splits = {name: data.split(name) for name in SPLITS}
+    few = np.unique(np.linspace(0, splits["train"].count - 1, rows).astype(int))
+    chosen: dict[str, Any] = {"train": few, "validation": slice(None), "test": slice(None)}
+    names = [variable.name for variable in data.spec.variables]
+    x = {split: {name: rows.array(name)[chosen[split]] for name in names} for split, rows in splits.items()}
+    return x, {split: _codes(rows)[chosen[split]] for split, rows in splits.items()}
+
+
+def plain(spec: DataSpec, x: Mapping[str, Array]) -> Array:
+    """All values of a datum in one row, (N, V), a category's codes one-hot."""
+    columns = [
+        np.eye(v.levels, dtype=np.float32)[x[v.name]] if v.kind == "category" and v.levels else x[v.name]
+        for v in spec.variables
+    ]
+    return np.concatenate([each.reshape(len(each), -1).astype(np.float32) for each in columns], 1)
+
+
+def probe(codes: Splits, raw: Splits, labels: Splits) -> dict[str, Any]:
+    """The classifiers on the codes (N, D), on principal components of the same width, and on the raw values (N, V).
 
     Where data have fewer values than the code, there are only as many components.
 
     >>> rows = np.random.default_rng(0).normal(size=(90, 3))
-    >>> splits = dict(zip(("train", "validation", "test"), rows.reshape(3, 30, 3)))
+    >>> splits = dict(zip(SPLITS, rows.reshape(3, 30, 3)))
     >>> labels = {name: (part[:, 0] > 0).astype(int) for name, part in splits.items()}
-    >>> compare(splits, splits, labels)["codes"]["linear"]["accuracy"] > 0.8
+    >>> probe(splits, splits, labels)["codes"]["linear"]["accuracy"] > 0.8
     True
     """
+    if len(np.unique(labels["train"])) < 2:
+        raise InputError("a probe tells labels apart, and the training rows have only one; give data with two or more")
     features = {"codes": codes, "pca": principal(raw, codes["train"].shape[1]), "raw": raw}
-    return {name: _measured(each, labels) for name, each in features.items()}
+    return {"rows": len(labels["train"]), **{name: _measured(each, labels) for name, each in features.items()}}
 
 
 def principal(raw: Splits, width: int) -> Splits:
     """The first principal components of the training rows, (N, width); exact and without chance."""
+    from sklearn.decomposition import PCA
+
     pca = PCA(min(width, *raw["train"].shape), svd_solver="full").fit(raw["train"])
     return {name: pca.transform(rows) for name, rows in raw.items()}
 
 
 def _measured(features: Splits, labels: Splits) -> dict[str, Any]:
-    if len(np.unique(labels["train"])) < 2:
-        raise InputError("a probe tells labels apart, and the training rows have only one; give data with two or more")
     found = {name: probe.measure(features, labels) for name, probe in PROBES.items()}
     return {"width": int(features["train"].shape[1]), **found}
+
+
+def _codes(rows: Rows) -> Array:
+    assert rows.condition is not None  # the description has one
+    return rows.condition
