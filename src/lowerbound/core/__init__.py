@@ -13,6 +13,7 @@ from lowerbound.core.conditionals import (
     Gaussian,
     Homoscedastic,
     Laplace,
+    LayeredPoint,
     NegativeBinomial,
     OneHot,
     Parametric,
@@ -23,6 +24,8 @@ from lowerbound.core.conditionals import (
     squared_error,
     standard_normal,
 )
+from lowerbound.core.contraction import Contractive, Exact, OneLayer, Probed, SquaredJacobian
+from lowerbound.core.density import CodeDensity, fitted_to_codes
 from lowerbound.core.density_ratio import AdversarialTotalCorrelation
 from lowerbound.core.divergences import discrete_kl, kl_per_dimension, monte_carlo_kl
 from lowerbound.core.estimators import (
@@ -50,8 +53,10 @@ from lowerbound.core.objectives import (
     Rate,
     total,
 )
+from lowerbound.core.penalties import SquaredCode, SquaredWeights
 from lowerbound.core.psis import pareto_k
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
+from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [
@@ -66,9 +71,11 @@ __all__ = [
     "BetaELBO",
     "Bound",
     "Categorical",
+    "CodeDensity",
     "Conditional",
     "Constant",
     "ContinuousBernoulli",
+    "Contractive",
     "Cyclical",
     "DReG",
     "Diagonal",
@@ -77,27 +84,37 @@ __all__ = [
     "Distortion",
     "Enumerate",
     "Estimator",
+    "Exact",
     "Fixed",
     "Gaussian",
     "Homoscedastic",
+    "L1Activation",
     "Laplace",
     "Latent",
+    "LayeredPoint",
     "LogMeanExp",
     "Marginal",
     "Mean",
+    "MeanActivation",
     "Meter",
     "Model",
     "NegativeBinomial",
     "Objective",
     "OffDiagonal",
     "OneHot",
+    "OneLayer",
     "Parametric",
     "Pathwise",
     "Point",
     "Poisson",
+    "Probed",
     "Rate",
     "Schedule",
     "Score",
+    "SparseActivation",
+    "SquaredCode",
+    "SquaredJacobian",
+    "SquaredWeights",
     "Table",
     "TotalCorrelation",
     "Trace",
@@ -106,6 +123,7 @@ __all__ = [
     "covariance_of_means",
     "discrete_kl",
     "enumerated_log_marginal",
+    "fitted_to_codes",
     "flat",
     "gaussian_kernel",
     "kl_per_dimension",

@@ -250,6 +250,26 @@ class Point(Parametric):
 
 
 @final
+class LayeredPoint(Conditional):
+    """All mass on the last of a network's layers; the distribution keeps them all, for penalties on what is active.
+
+    The network gives a tuple of layers, each (..., width).
+
+    >>> q = LayeredPoint(lambda x: (x.sigmoid(), x.tanh()))(torch.zeros(5, 3))
+    >>> q.event_shape, len(q.base_dist.layers)
+    (torch.Size([3]), 2)
+    """
+
+    def __init__(self, net: Callable[..., tuple[Tensor, ...]]) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *given: object) -> Distribution:
+        layers = tuple(widened(h) for h in self.net(*(g for g in given if g is not None)))
+        return Independent(PointMass(layers[-1], layers), 1, validate_args=False)
+
+
+@final
 class Table(Conditional):
     """A Gaussian posterior per datum: one row of (μ, log σ²) for each of n data, read by row number.
 

@@ -120,6 +120,9 @@ class StandardNormal(Distribution):
 class PointMass(Distribution):
     """All mass on one value. Its density is taken as 1 there, so log q = 0 and an ELBO under it is a MAP objective.
 
+    layers: what the network computed on the way to the value, each (B, *), for objectives that look at it. They stay as
+    they are when the value is expanded.
+
     >>> PointMass(torch.tensor([2.0])).rsample()
     tensor([2.])
     """
@@ -129,8 +132,8 @@ class PointMass(Distribution):
     has_rsample = True
     singular: ClassVar[bool] = True
 
-    def __init__(self, value: Tensor) -> None:
-        self.value = value
+    def __init__(self, value: Tensor, layers: tuple[Tensor, ...] = ()) -> None:
+        self.value, self.layers = value, layers
         super().__init__(value.shape, validate_args=False)
 
     @property
@@ -146,7 +149,7 @@ class PointMass(Distribution):
         return torch.zeros_like(self.value)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> PointMass:
-        return PointMass(self.value.expand(batch_shape))
+        return PointMass(self.value.expand(batch_shape), self.layers)
 
     def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         return self.value.expand(self._extended_shape(sample_shape))

@@ -248,7 +248,7 @@ def _(q: D.MultivariateNormal) -> Distribution:
 
 @detached.register
 def _(q: PointMass) -> Distribution:
-    return PointMass(q.value.detach())
+    return PointMass(q.value.detach(), tuple(layer.detach() for layer in q.layers))
 
 
 @detached.register

@@ -2,6 +2,17 @@
 
 from lowerbound.nets.build import KINDS, SUGGESTED_HIDDEN, decoder, encoder
 from lowerbound.nets.leading import Leading, join
-from lowerbound.nets.mlp import ACTIVATIONS, perceptron
+from lowerbound.nets.mlp import ACTIVATIONS, LayeredEncoder, activate, perceptron
 
-__all__ = ["ACTIVATIONS", "KINDS", "SUGGESTED_HIDDEN", "Leading", "decoder", "encoder", "join", "perceptron"]
+__all__ = [
+    "ACTIVATIONS",
+    "KINDS",
+    "SUGGESTED_HIDDEN",
+    "LayeredEncoder",
+    "Leading",
+    "activate",
+    "decoder",
+    "encoder",
+    "join",
+    "perceptron",
+]

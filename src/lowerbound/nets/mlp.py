@@ -14,6 +14,7 @@ from lowerbound.nets.leading import join, require_condition, require_event
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
@@ -26,7 +27,7 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 Affine = TypeVar("Affine", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 # Nearly linear about the origin, so that Xavier keeps the variance; the rest pass about half of it.
-_XAVIER = frozenset({"tanh", "softplus"})
+_XAVIER = frozenset({"tanh", "sigmoid", "softplus"})
 
 
 def activate(name: str) -> nn.Module:
@@ -39,7 +40,7 @@ def activate(name: str) -> nn.Module:
 def initialise(layer: Affine, activation: str | None) -> Affine:
     """Draw the weights of a layer beside `activation` (None: a last layer, beside nothing); zero the biases.
 
-    Uniform, with Xavier's variance 2 / (fan in + fan out) for tanh, softplus or nothing (Glorot and Bengio,
+    Uniform, with Xavier's variance 2 / (fan in + fan out) for tanh, sigmoid, softplus or nothing (Glorot and Bengio,
     Understanding the difficulty of training deep feedforward neural networks, 2010), and with He's 2 / fan in
     for the rectifiers and their smooth kin (He et al., Delving deep into rectifiers, 2015).
     """
@@ -74,9 +75,19 @@ def perceptron(inputs: int, out: int, hidden: Sequence[int], activation: str) ->
     """
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [initialise(nn.Linear(inputs, width), activation), activate(activation)]
+        layers += dense(inputs, width, activation)
         inputs = width
     return nn.Sequential(*layers, initialise(nn.Linear(inputs, out), None))
+
+
+def dense(inputs: int, width: int, activation: str) -> tuple[nn.Linear, nn.Module]:
+    """A linear layer and the activation that follows it."""
+    return initialise(nn.Linear(inputs, width), activation), activate(activation)
+
+
+def flattened(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """`(..., *shape)` to `(..., size)`."""
+    return x.reshape(*x.shape[: x.dim() - len(shape)], math.prod(shape))
 
 
 @final
@@ -101,8 +112,36 @@ class MLPEncoder(nn.Module):
         """`(..., *x_shape)` and perhaps `(..., condition)` to `(..., out)`."""
         require_event(x, self.x_shape)
         require_condition(c, self.condition)
-        flat = x.reshape(*x.shape[: x.dim() - len(self.x_shape)], math.prod(self.x_shape))
-        return self.body(join(flat, c))
+        return self.body(join(flattened(x, self.x_shape), c))
+
+
+@final
+class LayeredEncoder(nn.Module):
+    """x `(..., *x_shape)` flattened, the condition joined to it, through a perceptron that gives each layer's output.
+
+    Every layer has the activation, the last included, whose output is the code.
+
+    Example:
+        >>> import torch
+        >>> net = LayeredEncoder((28, 28), (200, 32), "sigmoid")
+        >>> [h.shape for h in net(torch.zeros(5, 28, 28))]
+        [torch.Size([5, 200]), torch.Size([5, 32])]
+    """
+
+    def __init__(self, x_shape: Sequence[int], widths: Sequence[int], activation: str, condition: int = 0) -> None:
+        super().__init__()
+        self.x_shape, self.condition = tuple(x_shape), condition
+        inputs = (math.prod(x_shape) + condition, *widths)
+        self.layers = nn.ModuleList(nn.Sequential(*dense(*pair, activation)) for pair in zip(inputs, widths))
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, ...]:
+        """`(..., *x_shape)` and perhaps `(..., condition)` to `(..., width)` of each layer."""
+        require_event(x, self.x_shape)
+        require_condition(c, self.condition)
+        outputs = [join(flattened(x, self.x_shape), c)]
+        for layer in self.layers:
+            outputs.append(layer(outputs[-1]))
+        return tuple(outputs[1:])
 
 
 @final
