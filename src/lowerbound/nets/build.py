@@ -50,10 +50,10 @@ def encoder(
         >>> net(torch.zeros(5, 28, 28)).shape
         torch.Size([5, 100])
     """
-    _check(kind, hidden, activation)
+    check_net(kind, hidden, activation)
     if kind == "mlp":
         return MLPEncoder(x_shape, out, hidden, activation, condition)
-    return PictureEncoder(x_shape, out, hidden, _style(kind, activation, hidden), condition)
+    return PictureEncoder(x_shape, out, hidden, style_of(kind, activation, hidden), condition)
 
 
 def decoder(
@@ -89,14 +89,15 @@ def decoder(
         >>> net(torch.zeros(3, 5, 50)).shape
         torch.Size([3, 5, 28, 28, 2])
     """
-    _check(kind, hidden, activation)
+    check_net(kind, hidden, activation)
     if kind == "mlp":
         shape = (*x_shape, per_value) if per_value > 1 else x_shape
         return MLPDecoder(z, shape, hidden[::-1], activation, condition)
-    return PictureDecoder(z, x_shape, per_value, hidden, _style(kind, activation, hidden), condition)
+    return PictureDecoder(z, x_shape, per_value, hidden, style_of(kind, activation, hidden), condition)
 
 
-def _check(kind: str, hidden: Sequence[int], activation: str) -> None:
+def check_net(kind: str, hidden: Sequence[int], activation: str) -> None:
+    """Refuse an unknown kind or activation, or widths that are not positive."""
     if kind not in KINDS:
         raise InputError(f"there is no network {kind!r}; choose one of {', '.join(KINDS)}")
     if any(width < 1 for width in hidden):
@@ -104,5 +105,6 @@ def _check(kind: str, hidden: Sequence[int], activation: str) -> None:
     activate(activation)
 
 
-def _style(kind: str, activation: str, hidden: Sequence[int]) -> Style:
+def style_of(kind: str, activation: str, hidden: Sequence[int]) -> Style:
+    """The stages of a kind of convolutional network."""
     return Strided(activation) if kind == "conv" else Residual(activation, levels=len(hidden) - 1)

@@ -132,6 +132,7 @@ class ToPicture(nn.Module):
 
 
 def sides(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width and channels; what is no picture is refused."""
     if len(shape) not in (2, 3):
         raise InputError(
             f"a convolutional network takes pictures of shape (H, W) or (H, W, C), not {tuple(shape)}; "
@@ -142,6 +143,7 @@ def sides(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def stage_widths(hidden: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """The stages' channels, and the width of the layer beyond them."""
     if len(hidden) < 2:
         raise InputError(
             "a convolutional network needs at least two hidden widths, the channels of each stage and then "
