@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, cast
 
+from lowerbound.data.arrival import announced
 from lowerbound.data.raw import shown
 from lowerbound.data.store import cache
 from lowerbound.errors import InputError
@@ -48,11 +49,12 @@ def fetched(name: str, digests: Mapping[str, str], ways: Iterable[Way], by_hand:
         return folder
     _make(folder)
     reasons = []
-    for way in ways:
-        reason = _try(way, folder, digests)
-        if reason is None:
-            return folder
-        reasons.append(reason)
+    with announced(name, folder):
+        for way in ways:
+            reason = _try(way, folder, digests)
+            if reason is None:
+                return folder
+            reasons.append(reason)
     raise InputError(
         f"{name} could not be fetched ({'; '.join(reasons)}): {by_hand} and put "
         f"{', '.join(digests)} unpacked into {folder}, or train on digits, which needs no network"
