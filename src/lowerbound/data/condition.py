@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lowerbound.data.checks import MOST_CATEGORIES, checked_array
@@ -12,9 +14,10 @@ from lowerbound.errors import InputError
 
 
 def condition_of(raw: Raw) -> tuple[Variable | None, np.ndarray | None]:
-    """The condition of a data set and its stored values: codes (N,) of labels, or vectors (N, d) of floats.
+    """The condition of a data set and its stored values: codes (N,) or (N, d) of labels, or vectors (N, d) of floats.
 
-    Whole numbers and text are labels; floats, and arrays of two dimensions, are vectors.
+    Whole numbers and text are labels; floats, and arrays of two dimensions, are vectors. Several named labels to a row
+    are as many codes, and `levels` is that of the one with the most.
 
     >>> raw = Raw("toy", "toy", {}, labels=np.array(["cat", "ant", "cat"]))
     >>> variable, codes = condition_of(raw)
@@ -24,6 +27,8 @@ def condition_of(raw: Raw) -> tuple[Variable | None, np.ndarray | None]:
     if raw.labels is None:
         return None, None
     labels = np.asarray(raw.labels)
+    if raw.label_columns is not None:
+        return _several(raw, labels, raw.label_columns)
     if labels.ndim == 1 and labels.dtype.kind in "biuUSO":
         return _categories(raw, labels)
     return _vectors(raw, checked_array(raw.place, "labels", labels))
@@ -41,6 +46,13 @@ def _categories(raw: Raw, labels: np.ndarray) -> tuple[Variable, np.ndarray]:
     given = raw.label_names or tuple(_label(raw, name) for name in names.tolist())
     top = len(given) - 1
     return Variable("condition", "category", (), 0, top, top + 1, labels=given), codes.astype(np.int64)
+
+
+def _several(raw: Raw, labels: np.ndarray, columns: tuple[str, ...]) -> tuple[Variable, np.ndarray]:
+    each = [_categories(replace(raw, label_names=None), column) for column in labels.T]
+    top = max(variable.high for variable, _ in each)
+    codes = np.stack([codes for _, codes in each], axis=1)
+    return Variable("condition", "category", (len(columns),), 0, top, int(top) + 1, columns=columns), codes
 
 
 def _vectors(raw: Raw, vectors: np.ndarray) -> tuple[Variable, np.ndarray]:

@@ -57,13 +57,14 @@ def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: A
     """Load, check and describe data.
 
     Args:
-        source: the name of a source (`digits`, `mnist`, `fashion-mnist`, `cifar10`); a path to a `.npy`, `.npz`, `.csv`
-            or `.parquet` file or to a folder of pictures; an array or tensor, one row a datum; a mapping of names to
-            arrays (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
+        source: the name of a source (`digits`, `mnist`, `fashion-mnist`, `cifar10`, `shapes`, …); a path to a `.npy`,
+            `.npz`, `.csv` or `.parquet` file or to a folder of pictures; an array or tensor, one row a datum; a mapping
+            of names to arrays (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
         seed: fixes, with the number of rows, which row is in which split.
         kind: what the values are, where the guess from type and range is wrong.
         labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels
-            (whole numbers or text) or (N, d) vectors. A folder of pictures takes the names of its subfolders.
+            (whole numbers or text) or (N, d) vectors; or a mapping of names to several labels of each row. A folder of
+            pictures takes the names of its subfolders.
 
     Raises:
         InputError: one sentence that names file, row and column, and the remedy.
@@ -81,7 +82,17 @@ def read(source: Any, labels: Any = None) -> Raw:
     if isinstance(labels, str):
         return _read_labelled(source, labels)
     raw = _read(source)
-    return raw if labels is None else replace(raw, labels=as_array(labels, "labels"))
+    if isinstance(labels, Mapping):
+        return replace(raw, labels=_side_by_side(labels), label_columns=tuple(map(str, labels)))
+    return raw if labels is None else replace(raw, labels=as_array(labels, "labels"), label_columns=None)
+
+
+def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
+    """Several labels of each row, (N, D)."""
+    columns = [as_array(each, f"labels, {shown(name)!r}") for name, each in labels.items()]
+    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+        raise InputError("several labels must be arrays of one label a row, all of one length")
+    return np.stack(columns, axis=1)
 
 
 def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:

@@ -17,6 +17,7 @@ class Raw:
 
     `place` names the origin in refusals. `columns` names the columns of a table. The last `test` rows are an official
     test split; 0 where there is none. `levels`, `near_binary` and `label_names` are what a named source declares.
+    `label_columns` names the columns of labels that are several to a row, (N, D), each a category of its own.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Raw:
     labels: np.ndarray | None = None
     columns: tuple[str, ...] | None = None
     label_names: tuple[str, ...] | None = None
+    label_columns: tuple[str, ...] | None = None
     levels: int = 256
     near_binary: bool = False
     test: int = 0

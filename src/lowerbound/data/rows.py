@@ -101,7 +101,7 @@ class _Condition:
         rows = self._values.index_select(0, index)
         if self._one_hot is None:
             return rows.flatten(1).to(torch.get_default_dtype())
-        return self._one_hot.index_select(0, rows)
+        return self._one_hot.index_select(0, rows.flatten()).reshape(len(rows), -1)
 
 
 @final

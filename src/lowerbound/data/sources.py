@@ -1,4 +1,4 @@
-"""Data sets by name: `digits` comes with scikit-learn; the others are fetched once, checked, and kept in the cache."""
+"""Data sets by name: `digits` and `shapes` need no network; the others are fetched once, checked, kept in the cache."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from lowerbound.data.fetch import Way, debian, fetched, https, https_archive, npm, system, then, unfit
 from lowerbound.data.raw import Raw
+from lowerbound.data.shapes import FULL, SMALL
 from lowerbound.data.store import cache
 from lowerbound.errors import InputError
 
@@ -215,5 +216,21 @@ _DIGITS = Source(
     {},
 )
 
-SOURCES: dict[str, Source] = {source.name: source for source in (_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE)}
+_SHAPES = Source(
+    "shapes",
+    "92 160 drawings of a square, ellipse or heart, 32×32 black and white, with their five factors; needs no network",
+    lambda folder: SMALL.raw("shapes"),
+    {},
+)
+
+_SHAPES_FULL = Source(
+    "shapes-full",
+    "737 280 of them, 64×64, at dSprites' levels of the factors; drawn on demand, 3 GB of memory",
+    lambda folder: FULL.raw("shapes-full"),
+    {},
+)
+
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL)
+}
 """Name -> source."""
