@@ -89,7 +89,7 @@ def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
     return d.mean + t * d.stddev, step * d.stddev
 
 
-SMALL: dict[str, Any] = {"latent": 2, "hidden": (4, 6, 8), "particles": 2}
+SMALL: dict[str, Any] = {"latent": 2, "hidden": (4, 6, 8), "particles": 2, "codes": 6, "places": 3, "prior_width": 8}
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 
 
@@ -102,11 +102,17 @@ class Case:
     arguments: tuple[tuple[str, Any], ...]
 
     def build(self, shape: tuple[int, ...] = (8, 8), **more: Any) -> Setup:
-        """The setup, of small networks in the default dtype."""
+        """The setup, of small networks in the default dtype.
+
+        In eval mode, where what follows the data in training (a codebook, a running mean) stands still.
+        """
         known = get(self.recipe).parameters
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
-        return get(self.recipe).build(spec(variable(self.kind, shape)), **given)
+        setup = get(self.recipe).build(spec(variable(self.kind, shape)), **given)
+        for module in (setup.model, setup.objective):
+            module.eval()
+        return setup
 
     def __str__(self) -> str:
         return "-".join([self.recipe, self.kind, *(str(value) for _, value in self.arguments)])

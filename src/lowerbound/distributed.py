@@ -38,6 +38,13 @@ class World:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         return cls(*(int(environment.get(name, default)) for name, default in zip(names, "010")))
 
+    @classmethod
+    def joined(cls) -> Self:
+        """Read which process of the group that is formed now this is; without a group there is one process."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size())
+
     @property
     def leads(self) -> bool:
         """Whether this is the process that writes."""

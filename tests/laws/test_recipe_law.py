@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import nn
 from torch.distributions import Distribution
 
 from agree import assert_close
@@ -160,9 +161,10 @@ COMPILED += [("vae", "elbo-mc", "stl"), ("vae", "iwae", "dreg"), ("vae", "iwae",
 
 @pytest.mark.parametrize(("recipe", "bound", "estimator"), COMPILED)
 def test_a_training_step_compiles_whole(recipe: str, bound: str | None, estimator: str | None) -> None:
-    """One graph without a break, and the loss and gradients of the plain step; what is traced runs eagerly."""
+    """One graph without a break, and the loss, gradients and buffers of the plain step; what is traced runs eagerly."""
     setup = way(recipe, bound, estimator).build()
-    seen = setup.see(batch("unit", 4))
+    seen, modules = setup.see(batch("unit", 4)), nn.ModuleList([setup.model, setup.objective]).train()
+    before = {name: value.clone() for name, value in modules.state_dict().items()}
 
     def loss() -> torch.Tensor:
         return total(setup.objective(setup.model.trace(seen, setup.particles, setup.estimator), torch.tensor(3)))
@@ -171,9 +173,11 @@ def test_a_training_step_compiles_whole(recipe: str, bound: str | None, estimato
     torch.compiler.reset()
     for step in (loss, torch.compile(loss, fullgraph=True, backend="aot_eager")):
         torch.manual_seed(0)
+        modules.load_state_dict(before)
         setup.model.zero_grad()
         value = step()
         value.backward()
-        found.append([value.detach(), *(p.grad.clone() for p in setup.model.parameters())])
+        after = [each.clone() for each in modules.buffers()]
+        found.append([value.detach(), *(p.grad.clone() for p in setup.model.parameters()), *after])
     for eager, compiled in zip(*found):
         assert_close(compiled, eager, within=1e-10)

@@ -155,16 +155,23 @@ def ends(
     """
     x = only_variable(spec)
     name, widths = likelihood_name(likelihood, x), SUGGESTED_HIDDEN[net] if hidden is None else hidden
-    chosen = family(name)
-    outward = decoder(net, inputs, x.shape, chosen.per_value(x), widths, activation)
+    outward = decoder(net, inputs, x.shape, family(name).per_value(x), widths, activation)
+    return between(x, name, encoder(net, x.shape, outputs, widths, activation), outward, outward.start_at)
+
+
+def between(
+    x: Variable, likelihood: str, inward: nn.Module, outward: nn.Module, start_at: Callable[[Tensor], None]
+) -> Ends:
+    """The ends of a model whose networks are at hand; start_at: tells `outward` where its output is to start."""
+    chosen = family(likelihood)
     return Ends(
         x,
-        encoder(net, x.shape, outputs, widths, activation),
+        inward,
         outward,
         {x.name: chosen.build(outward, x)},
-        {x.name: view_for(x, name)},
-        reads(x, name),
-        lambda means: outward.start_at(chosen.start(means[x.name], x)),
+        {x.name: view_for(x, likelihood)},
+        reads(x, likelihood),
+        lambda means: start_at(chosen.start(means[x.name], x)),
     )
 
 
