@@ -108,7 +108,7 @@ def _map(model: Fitted, rows: Rows) -> Drawing:
     from lowerbound import plots
 
     means, condition = model.encode(first(rows, MAPPED)), rows.spec.condition
-    if rows.condition is None or condition is None or condition.kind != "category":
+    if rows.condition is None or condition is None or condition.kind != "category" or condition.shape:
         return plots.latent_map(means)
     return plots.latent_map(means, rows.condition[:MAPPED], condition.labels)
 
