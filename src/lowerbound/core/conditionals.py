@@ -51,8 +51,12 @@ class Parametric(Conditional, ABC):
         self.net, self.event_dims = net, event_dims
 
     def forward(self, *given: object) -> Distribution:
-        h = widened(self.net(*(g for g in given if g is not None)))
-        return Independent(self.family(h), self.event_dims, validate_args=False)
+        return self.at(self.net(*(g for g in given if g is not None)))
+
+    @final
+    def at(self, h: Tensor) -> Distribution:
+        """The distribution that this output of the network stands for."""
+        return Independent(self.family(widened(h)), self.event_dims, validate_args=False)
 
     @abstractmethod
     def family(self, h: Tensor) -> Distribution:
