@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, get_origin
 
 import tyro
 
-from lowerbound.cli import describe, generate, measure, report, train
+from lowerbound.cli import describe, explore, generate, judge, measure, report, train
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
 
@@ -25,9 +25,13 @@ VERBS: dict[str, type[Verb]] = {
     "log-prob": measure.LogProb,
     "sample": generate.Sample,
     "reconstruct": generate.Reconstruct,
-    "interpolate": generate.Interpolate,
+    "interpolate": explore.Interpolate,
+    "traverse": explore.Traverse,
+    "attributes": explore.Attributes,
     "encode": generate.Encode,
     "decode": generate.Decode,
+    "features": judge.Features,
+    "anomaly": judge.Anomaly,
     "report": report.Report,
     "recipes": describe.Recipes,
     "data": describe.Data,

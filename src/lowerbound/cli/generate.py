@@ -1,4 +1,4 @@
-"""Verbs that make data or codes: sample, reconstruct, interpolate, encode, decode."""
+"""Verbs that make data or codes: sample, reconstruct, encode, decode."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
-
-import tyro
+from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.cli.drawing import comparison, picture
 from lowerbound.cli.output import Output
-from lowerbound.cli.selection import Which, arrays, first, one
+from lowerbound.cli.selection import Which, arrays, first
 from lowerbound.cli.verb import Answer, Flat, Named, OfRun, Switch
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ class Sample(OfRun):
         model = self.open()
         x = columns(model, model.sample(self.count, self.seed, mean=not self.draw))
         self.output.write(x, lambda: picture(model, x))
-        return _written(self.output, count=self.count)
+        return written(self.output, count=self.count)
 
 
 @final
@@ -59,33 +57,7 @@ class Reconstruct(OfRun):
         x = first(rows, self.count)
         found = columns(model, model.reconstruct(x))
         self.output.write(found, lambda: comparison(model, x, found))
-        return _written(self.output, count=min(self.count, rows.count))
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Interpolate(OfRun):
-    """Go from one datum to another along a path between their codes."""
-
-    start: Annotated[int, tyro.conf.arg(name="from")]
-    """Row of the split (from 0) at which to start."""
-    end: Annotated[int, tyro.conf.arg(name="to")]
-    """Row of the split at which to end."""
-    steps: int = 10
-    """Data on the path, its ends included."""
-    kind: Literal["linear", "spherical"] = "spherical"
-    """The straight line, or the arc on which the prior has its mass."""
-    rows: Flat[Which] = field(default=Which())
-    output: Flat[Output]
-
-    def answer(self) -> Answer:
-        self.output.check()
-        model = self.open()
-        rows = self.rows.of(model)
-        a, b = one(rows, self.start), one(rows, self.end)
-        x = columns(model, model.interpolate(a, b, self.steps, self.kind))
-        self.output.write(x, lambda: picture(model, x, across=self.steps))
-        return _written(self.output, count=self.steps)
+        return written(self.output, count=min(self.count, rows.count))
 
 
 @final
@@ -103,7 +75,7 @@ class Encode(OfRun):
         z = model.encode(arrays(rows))
         labels = {} if rows.condition is None else {"label": rows.condition}
         self.output.write({"z": z, "row": rows.numbers, **labels})
-        return _written(self.output, count=len(z), latent=z.shape[1])
+        return written(self.output, count=len(z), latent=z.shape[1])
 
 
 @final
@@ -121,7 +93,7 @@ class Decode(OfRun):
         codes = read_codes(self.codes)
         x = columns(model, model.decode(codes))
         self.output.write(x, lambda: picture(model, x))
-        return _written(self.output, count=len(codes))
+        return written(self.output, count=len(codes))
 
 
 def read_codes(path: Path) -> np.ndarray:
@@ -140,5 +112,6 @@ def columns(model: Fitted, values: Values) -> dict[str, np.ndarray]:
     return dict(values) if isinstance(values, Mapping) else {model.spec.variables[0].name: values}
 
 
-def _written(output: Output, **facts: Any) -> Answer:
+def written(output: Output, **facts: Any) -> Answer:
+    """The answer of a verb whose result is a file."""
     return Answer({**facts, "out": str(output.out)}, f"wrote {output.out}")

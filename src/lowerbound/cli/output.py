@@ -1,8 +1,8 @@
-"""Files that verbs write: pictures as PNG, arrays as .npy, .npz or .parquet, by the ending of the name."""
+"""Files that verbs write: pictures as PNG, arrays as .npy, .npz, .csv or .parquet, by the ending of the name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +39,14 @@ class Output:
 
     def check(self, pictures: bool = True) -> None:
         """Refuse, before any work, an ending that is not known and a file that is there."""
-        known = [".png", *WRITERS] if pictures else [*WRITERS]
-        if self.out.suffix not in known:
-            raise InputError(f"{self.out} must end in one of: {', '.join(known)}")
+        refuse_ending(self.out, [".png", *WRITERS] if pictures else [*WRITERS])
         refuse_existing(self.out, self.force)
+
+
+def refuse_ending(path: Path, known: Sequence[str]) -> None:
+    """Only what is known by its ending is written."""
+    if path.suffix not in known:
+        raise InputError(f"{path} must end in one of: {', '.join(known)}")
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -76,7 +80,21 @@ def write_parquet(path: Path, columns: Columns) -> None:
         pq.write_table(pa.table(flat(columns)), scratch)
 
 
-WRITERS: dict[str, Callable[[Path, Any], None]] = {".npy": write_npy, ".npz": write_npz, ".parquet": write_parquet}
+def write_csv(path: Path, columns: Columns) -> None:
+    """The same table as text."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with replacing(path) as scratch:
+        csv.write_csv(pa.table(flat(columns)), scratch)
+
+
+WRITERS: dict[str, Callable[[Path, Any], None]] = {
+    ".npy": write_npy,
+    ".npz": write_npz,
+    ".parquet": write_parquet,
+    ".csv": write_csv,
+}
 
 
 def flat(columns: Columns) -> dict[str, np.ndarray]:

@@ -45,3 +45,29 @@ def one(rows: Rows, number: int) -> dict[str, np.ndarray]:
     if not 0 <= number < rows.count:
         raise InputError(f"the split has rows 0 to {rows.count - 1}, and no row {number}")
     return {name: values[number] for name, values in arrays(rows).items()}
+
+
+def labels(rows: Rows) -> np.ndarray:
+    """What each row is labelled, in words, (count,).
+
+    Raises:
+        InputError: data without labels.
+    """
+    import numpy as np
+
+    about = rows.spec.condition
+    if rows.condition is None or about is None or about.kind != "category" or about.shape:
+        raise InputError(f"{rows.spec.name!r} has no labels; give data with one for each row")
+    names = about.labels or tuple(map(str, range(about.levels or 0)))
+    found: np.ndarray = np.array(names)[rows.condition]
+    return found
+
+
+def marked(rows: Rows, label: str) -> np.ndarray:
+    """Which rows bear the label, (count,); a label that none of the data can bear is refused."""
+    found = labels(rows)
+    about = rows.spec.condition
+    if about and about.labels and label not in about.labels:
+        raise InputError(f"{rows.spec.name!r} has no label {label!r}; its labels are: {', '.join(about.labels)}")
+    marks: np.ndarray = found == label
+    return marks

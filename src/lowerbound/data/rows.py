@@ -67,6 +67,10 @@ class Rows:
         """The stored conditions (codes, or vectors), (count, ...)."""
         return None if self._condition is None else self._condition[self.numbers]
 
+    def where(self, chosen: np.ndarray | slice) -> Rows:
+        """Those of the rows that are marked (count,), or are in the slice."""
+        return Rows(self.spec, self._arrays, self._condition, self.numbers[chosen])
+
     @property
     def nbytes(self) -> int:
         """Bytes that the split takes in memory."""

@@ -10,6 +10,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from lowerbound.errors import InputError
+from lowerbound.evaluation.anomaly import detection
 from lowerbound.files import write_json
 
 Array = np.ndarray
@@ -41,10 +42,14 @@ class Direction:
             )
         return codes + strength * np.asarray(self.vector, codes.dtype)
 
-    def projections(self, codes: Array) -> Array:
-        """How far along the direction each code lies, (N,): 0 at the origin of the space, in units of its length."""
-        vector = np.asarray(self.vector, codes.dtype)
-        return codes @ vector / max(float(np.linalg.norm(vector)), np.finfo(np.float32).tiny)
+    def separation(self, here: Array, there: Array) -> float:
+        """How well a code's place along the direction alone tells two groups apart: the area under the ROC curve.
+
+        >>> Direction((1.0,), "calm", "smiling", (2, 2)).separation(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]]))
+        1.0
+        """
+        places = np.concatenate([here, there]) @ np.asarray(self.vector, here.dtype)
+        return detection(places, np.arange(len(places)) >= len(here))["auroc"]
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
