@@ -89,7 +89,9 @@ def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
     return d.mean + t * d.stddev, step * d.stddev
 
 
-SMALL: dict[str, Any] = {"latent": 2, "hidden": (4, 6, 8), "particles": 2, "codes": 6, "places": 3, "prior_width": 8}
+SMALL: dict[str, Any] = {
+    **{"latent": 2, "hidden": (4, 6, 8), "particles": 2, "codes": 6, "places": 3, "prior_width": 8, "k": 1}
+}
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 
 
