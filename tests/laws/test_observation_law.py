@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_recipes_do_not_read_what_is_masked(case: Case) -> None:
 def test_recipes_under_a_full_mask(case: Case) -> None:
     setup = case.build()
     seen = setup.see(batch(case.kind, 4))
-    full = Batch(seen.x, seen.c, seen.index, {"x": torch.ones(4, 8, 8, dtype=torch.bool)})
+    full = replace(seen, mask={"x": torch.ones(4, 8, 8, dtype=torch.bool)})
     found = []
     for b in (seen, full):
         torch.manual_seed(0)

@@ -13,6 +13,7 @@ from lowerbound.core.estimators import with_value
 from lowerbound.core.latent import Trace, named
 from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective
+from lowerbound.errors import InputError
 
 # Means are kept this far from 0 and 1, where the divergence is infinite.
 _EDGE = 1e-6
@@ -41,12 +42,13 @@ class SparseActivation(Objective):
     ) -> None:
         super().__init__()
         if not 0 < rho < 1:
-            raise ValueError(f"rho is a mean activation between 0 and 1, not {rho}")
+            raise InputError(f"rho is a mean activation, over 0 and under 1, not {rho}")
         self.rho, self.memory, self.layers = rho, memory, chosen(len(widths), layers)
         self.mean: Tensor
         self.batches: Tensor
         self.register_buffer("mean", torch.full((sum(widths[i] for i in self.layers),), rho))
-        self.register_buffer("batches", torch.zeros(()))
+        # A whole number: of a float64 scalar, torch.compile (2.13) loses what is added to it.
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
         active = joined(activations(trace), self.layers)
@@ -122,7 +124,7 @@ def chosen(count: int, layers: Sequence[int] | None) -> tuple[int, ...]:
     """
     numbers = range(1, count + 1) if layers is None else layers
     if not numbers or not all(1 <= number <= count for number in numbers):
-        raise ValueError(f"layers are numbered from 1 to {count}, and were given as {tuple(numbers)}")
+        raise InputError(f"the layers to penalise are numbered from 1 to {count}, not {tuple(numbers)}")
     return tuple(number - 1 for number in numbers)
 
 

@@ -128,6 +128,7 @@ MEANINGS: Mapping[str, str] = {
     "hidden": "widths from the data's side to the latent's; each kind of network has its own default.",
     "activation": "the networks' nonlinearity.",
     "likelihood": "p(x|z); auto takes the one that fits the kind of data.",
+    "components": "Gaussians in the density fitted to the codes after training, from which new data are drawn.",
 }
 """What arguments mean that mean the same in every recipe; a recipe's own docstring goes before."""
 
