@@ -38,6 +38,7 @@ from lowerbound.core.estimators import (
     leave_one_out,
     no_control,
 )
+from lowerbound.core.ladder import Ladder, LayerRate, Rung
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
 from lowerbound.core.meters import Meter
@@ -89,8 +90,10 @@ __all__ = [
     "Gaussian",
     "Homoscedastic",
     "L1Activation",
+    "Ladder",
     "Laplace",
     "Latent",
+    "LayerRate",
     "LayeredPoint",
     "LogMeanExp",
     "Marginal",
@@ -109,6 +112,7 @@ __all__ = [
     "Poisson",
     "Probed",
     "Rate",
+    "Rung",
     "Schedule",
     "Score",
     "SparseActivation",
