@@ -55,9 +55,7 @@ def log_q_at_each(trace: Trace) -> Tensor:
     parts = []
     for name, (q, _) in trace.pairs.items():
         if not (isinstance(q, Independent) and len(q.event_shape) == q.reinterpreted_batch_ndims == 1):
-            raise ValueError(
-                f"the total correlation needs a posterior that factorises over a vector; {name!r} does not"
-            )
+            raise ValueError(f"the total correlation needs a posterior factorised over a vector, which {name!r} is not")
         parts.append(q.base_dist.log_prob(trace.named_z[name].unsqueeze(-2)))
     return torch.cat(parts, -1)
 
