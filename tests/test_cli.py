@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from PIL import Image
 
+import lowerbound
 from lowerbound import doctor
 from lowerbound.cli import command, progress
 from lowerbound.cli.command import VERBS, run
@@ -185,6 +187,64 @@ def test_codes_come_with_their_rows_and_labels(answer: Answered, trained: Path, 
     assert table["row"].to_pylist() == list(range(1797))
 
 
+def test_a_traversal_is_a_row_a_dimension(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    found = answer("traverse", trained, "--row", "3", "--dims", "2", "0", "--steps", "5", "--out", tmp_path / "t.npz")
+    arrays = np.load(tmp_path / "t.npz")
+    assert (found["dims"], arrays["x"].shape, arrays["dim"].tolist()) == ([2, 0], (10, 8, 8), [2] * 5 + [0] * 5)
+    np.testing.assert_allclose(arrays["value"], np.ravel(found["values"]))
+    assert sorted(answer("traverse", trained, "--steps", "4", "--out", tmp_path / "t.png")["dims"]) == [0, 1, 2]
+    width, height = Image.open(tmp_path / "t.png").size
+    assert width / 4 == pytest.approx(height / 3, rel=0.02)
+
+
+def test_attributes_are_found_shown_kept_and_used_again(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    ask, kept, shown = ("attributes", trained), tmp_path / "d.json", ("--count", "3", "--steps", "4", "--out")
+    found = answer(*ask, "--from", "0", "--to", "1", "--keep", kept, *shown, tmp_path / "a.npy")
+    assert (found["from"], found["to"], sum(found["counts"]) > 250) == ("0", "1", True)
+    assert 0.5 < found["auroc"] <= 1
+    assert answer(*ask, "--use", kept, *shown, tmp_path / "b.npy")["auroc"] == found["auroc"]
+    a, b = np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy")
+    assert a.shape == (12, 8, 8)
+    assert np.array_equal(a, b)
+    assert answer(*ask, "--to", "1", *shown, tmp_path / "c.png")["from"] == "the rest"
+    rows = np.flatnonzero(lowerbound.load_data("digits").split("test").condition == 0)[:3]
+    answer("reconstruct", trained, "--count", "179", "--out", tmp_path / "r.npy")
+    np.testing.assert_allclose(a[::4], np.load(tmp_path / "r.npy")[rows], atol=1e-3)
+
+
+def test_features_compare_codes_with_components_and_values(answer: Answered, ask: Ask, trained: Path) -> None:
+    found = answer("features", trained, "--count", "100")
+    assert [found[name]["width"] for name in ("codes", "pca", "raw")] == [3, 3, 64]
+    assert f"{found['raw']['knn']['accuracy']:.2%}" in ask("features", trained, "--count", "100")[1]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet", ".csv"])
+def test_anomalies_are_scored_by_the_row(answer: Answered, trained: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"scores{suffix}"
+    found = answer("anomaly", trained, "--label", "7", "--particles", "3", "--out", out)
+    read = {".npz": np.load, ".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
+    scores = read[suffix](out)
+    assert set(found["scores"]) == {"minus_log_p", "rate", "distortion", "error"}
+    assert found["anomalies"] == np.asarray(scores["anomaly"]).sum() == 26
+    assert np.isfinite(np.asarray(scores["minus_log_p"])).all()
+
+
+def test_other_data_are_the_anomalies(answer: Answered, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "usual.npy", random.normal(size=(200, 3)))
+    np.save(tmp_path / "strange.npy", random.normal(6.0, 1.0, size=(100, 3)))
+    answer("train", "vae", "--data", tmp_path / "usual.npy", "--out", tmp_path / "run", *TINY)
+    found = answer("anomaly", tmp_path / "run", "--against", tmp_path / "strange.npy", "--particles", "3")
+    assert (found["count"], found["anomalies"]) == (30, 10)
+    assert found["scores"]["minus_log_p"]["auroc"] > 0.95
+    few = answer("anomaly", tmp_path / "run", "--against", tmp_path / "strange.npy", "--count", "4", "--particles", "3")
+    assert (few["count"], few["anomalies"]) == (8, 4)
+
+
+def test_known_factors_are_asked_for(ask: Ask, trained: Path) -> None:
+    assert "several labels" in ask("disentanglement", trained)[2]
+
+
 def test_log_prob_of_every_row(answer: Answered, trained: Path, tmp_path: Path) -> None:
     found = answer("log-prob", trained, "--particles", "5", "--split", "test", "--out", tmp_path / "p.npz")
     assert np.load(tmp_path / "p.npz")["log_p"].mean() == pytest.approx(found["mean"], rel=1e-5)
@@ -258,11 +318,24 @@ def test_doctor_names_what_is_missing_and_the_cure(answer: Answered, ask: Ask, m
         ("train --resume {new}", "there is no run at"),
         ("evaluate {new}", "there is no run at"),
         ("evaluate {run} --particles 0", "particles must be"),
-        ("sample {run} --out {new}.txt", "must end in one of: .png, .npy, .npz, .parquet"),
+        ("sample {run} --out {new}.txt", "must end in one of: .png, .npy, .npz, .parquet, .csv"),
         ("sample {run} --out {run}/recipe.json", "must end in one of"),
         ("reconstruct {run} --count -1 --out {new}.png", "count must be a whole number of at least 1"),
         ("encode {run} --out {new}.png", "must end in one of: .npy"),
         ("interpolate {run} --from 0 --to 179 --out {new}.png", "rows 0 to 178"),
+        ("traverse {run} --dims 3 --out {new}.png", "no dimension 3"),
+        ("traverse {run} --row 179 --out {new}.png", "rows 0 to 178"),
+        ("attributes {run} --out {new}.png", "say where to go"),
+        ("attributes {run} --to 1 --use {new}.json --out {new}.png", "say where to go"),
+        ("attributes {run} --to cat --out {new}.png", "no row is labelled 'cat'"),
+        ("attributes {run} --use {new}.json --out {new}.png", "there is no file"),
+        ("attributes {run} --to 1 --keep {new}.npz --out {new}.png", "must end in one of: .json"),
+        ("features {run} --count 0", "at least 1"),
+        ("anomaly {run}", "say which rows are anomalies"),
+        ("anomaly {run} --label 7 --against mnist", "not both"),
+        ("anomaly {run} --label cat", "no label 'cat'"),
+        ("anomaly {run} --against {run}/weights.safetensors", "of no known form"),
+        ("anomaly {run} --label 7 --out {new}.png", "must end in one of: .npy"),
         ("decode {run} {new}.npy --out {new}.png", "there is no file"),
         ("recipes vea", "did you mean 'vae'"),
         ("data {run}/weights.safetensors", "of no known form"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import catalogue
 import lowerbound
 from lowerbound import Fitted, InputError
 from lowerbound.core import AnalyticELBO, Bernoulli, Gaussian, Latent, Pathwise, standard_normal
@@ -97,6 +98,71 @@ def test_interpolation_goes_from_one_reconstruction_to_the_other(model: Fitted, 
     np.testing.assert_allclose(found[[0, -1]], model.reconstruct(x[:2]), atol=1e-3)
 
 
+@pytest.mark.parametrize("recipe", lowerbound.recipes.names())
+def test_every_verb_serves_every_recipe(recipe: str) -> None:
+    data = lowerbound.load_data("digits")
+    small = {
+        name: value for name, value in catalogue.SMALL.items() if name in lowerbound.recipes.get(recipe).parameters
+    }
+    own = Fitted(lowerbound.recipes.get(recipe).build(data.spec, **small), data.spec, data=data)
+    x, labels = data.arrays["x"][:12], np.arange(12) % 2
+    codes = own.encode(x)
+    assert codes.ndim == 2
+    assert own.decode(codes).shape == own.reconstruct(x).shape == own.sample(12).shape == x.shape
+    np.testing.assert_allclose(own.interpolate(x[0], x[1], 5)[[0, -1]], own.reconstruct(x[:2]), atol=1e-3)
+    dims = min(codes.shape[1], 10)
+    found = own.traverse(x, steps=3)
+    assert found.x.shape == (dims, 3, 8, 8)
+    assert (len(found.dims), found.values.shape) == (dims, (dims, 3))
+    direction = own.attribute(x, labels, 1)
+    np.testing.assert_allclose(direction.vector, codes[labels == 1].mean(0) - codes[labels == 0].mean(0), atol=1e-5)
+    np.testing.assert_allclose(own.shift(x, direction, 0.0), own.reconstruct(x), atol=1e-4)
+    assert all(np.isfinite(score).all() and score.shape == (12,) for score in own.scores(x, particles=3).values())
+
+
+def test_a_traversal_goes_over_the_range_of_the_codes(model: Fitted, x: np.ndarray) -> None:
+    spread = model.spread(x)
+    found = model.traverse(x, start=x[3], dims=[2, 0], steps=5, reach=1.5)
+    codes = np.tile(model.encode(x[3:4]), (5, 1))
+    codes[:, 2] = found.values[0]
+    np.testing.assert_allclose(found.x[0], model.decode(codes), atol=1e-4)
+    centre, scale = spread.centre[2].item(), spread.scale[2].item()
+    np.testing.assert_allclose(found.values[0], np.linspace(centre - 1.5 * scale, centre + 1.5 * scale, 5), rtol=1e-5)
+    np.testing.assert_allclose(model.traverse(x).x[0, 4], model.decode(spread.centre[None].numpy())[0], atol=1e-3)
+    assert model.traverse(x).dims == tuple(np.argsort(-model.encode(x).var(0)))
+
+
+def test_features_take_their_labels_from_the_data(model: Fitted) -> None:
+    found = model.features(rows=200)
+    assert (found["data"], found["rows"], found["codes"]["width"], found["pca"]["width"]) == ("digits", 200, 3, 3)
+    assert found["raw"]["linear"]["accuracy"] > 0.8
+    with pytest.raises(InputError, match="no labels"):
+        model.features(lowerbound.load_data("digits").unconditional())
+
+
+def test_scores_are_the_figures_of_evaluate_by_the_row(model: Fitted, x: np.ndarray) -> None:
+    found, figures = model.scores(x, particles=200), model.evaluate(particles=200)
+    assert -found["minus_log_p"].mean() == pytest.approx(figures["log_p"]["value"], abs=1)
+    assert found["rate"].mean() == pytest.approx(figures["rate"]["value"], abs=0.2)
+    assert found["distortion"].mean() == pytest.approx(figures["distortion"]["value"], abs=1)
+    assert found["error"].mean() == pytest.approx(figures["reconstruction_mse"]["value"], rel=0.02)
+
+
+def test_noise_is_stranger_than_digits(model: Fitted, x: np.ndarray) -> None:
+    noise = np.random.default_rng(0).integers(0, 17, x.shape).astype(np.uint8)
+    found = model.detect(np.concatenate([x, noise]), np.repeat([0, 1], len(x)), particles=20)
+    assert found["minus_log_p"]["auroc"] > 0.99
+    assert found["distortion"]["auroc"] > 0.99
+
+
+def test_an_autoencoder_has_no_log_p_and_is_scored_by_its_reconstructions(x: np.ndarray) -> None:
+    data = lowerbound.load_data("digits")
+    own = Fitted(lowerbound.recipes.get("ae").build(data.spec, latent=2, hidden=[8]), data.spec, data=data)
+    with pytest.raises(InputError, match="no bound on log p"):
+        own.log_prob(x)
+    assert set(own.scores(x)) == {"distortion", "error"}
+
+
 def test_log_prob_is_the_exact_one_where_that_is_known(double: None) -> None:
     toy = LinearGaussian(size=4, latent=2)
     x = toy.data(500).x["x"].numpy()
@@ -131,6 +197,12 @@ def test_evaluate_looks_at_the_split_it_is_asked_for(model: Fitted) -> None:
         (lambda m, x: m.evaluate(split="tset"), "no split 'tset'"),
         (lambda m, x: m.evaluate(np.zeros((20, 3))), "made for data of"),
         (lambda m, x: m.interpolate(x[0], x[1], steps=1), "2 steps"),
+        (lambda m, x: m.traverse(x, dims=[3]), "dimensions 0 to 2, and no dimension 3"),
+        (lambda m, x: m.traverse(x, dims=[-1]), "no dimension -1"),
+        (lambda m, x: m.traverse(x, steps=0), "at least 1"),
+        (lambda m, x: m.attribute(x, np.zeros(3), 0), "as many labels"),
+        (lambda m, x: m.detect(x, np.zeros(len(x))), "both ordinary and anomalous"),
+        (lambda m, x: m.disentanglement(), "several labels"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

@@ -26,6 +26,7 @@ from lowerbound.errors import InputError
 from lowerbound.evaluation import codes, metrics, perdatum, rawdata
 from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.attributes import Direction, direction
+from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.probes import labelled, plain, probe
@@ -168,6 +169,13 @@ class Fitted:
         x, labels = labelled(found, _positive("rows", rows))
         z = {split: self.encode(part) for split, part in x.items()}
         return {"data": found.spec.name, **probe(z, {split: plain(found.spec, x[split]) for split in x}, labels)}
+
+    def disentanglement(self, data: Any = None, split: str = "test", seed: int = 0) -> dict[str, Any]:
+        """How far each dimension of the code speaks of one known factor of the data; see `evaluation.disentanglement`.
+
+        data: anything that `load_data` takes, with several labels to a row; by default what the model was trained on.
+        """
+        return disentanglement(self, data, split, seed)
 
     def scores(self, x: Values, particles: int = 100, seed: int = 0, watch: Watch | None = None) -> dict[str, Array]:
         """How strange each row is to the model, (N,) by each score that the model has; higher is stranger.

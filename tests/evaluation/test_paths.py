@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lowerbound.errors import InputError
-from lowerbound.evaluation.paths import path
+from lowerbound.evaluation.paths import axes, path
 
 
 @pytest.mark.parametrize("kind", ["linear", "spherical"])
@@ -35,3 +35,13 @@ def test_codes_on_one_line_take_the_straight_path(scale: float) -> None:
 def test_what_is_no_path_is_refused(steps: int, kind: str, word: str) -> None:
     with pytest.raises(InputError, match=word):
         path(torch.zeros(2), torch.ones(2), steps, kind)
+
+
+def test_along_an_axis_only_one_dimension_changes() -> None:
+    start, places = torch.randn(4), torch.randn(2, 5)
+    found = axes(start, [3, 1], places)
+    assert found.shape == (2, 5, 4)
+    torch.testing.assert_close(found[0, :, 3], places[0])
+    torch.testing.assert_close(found[1, :, 1], places[1])
+    torch.testing.assert_close(found[0, :, :3], start[:3].expand(5, 3))
+    assert torch.equal(found[1][:, [0, 2, 3]], start[[0, 2, 3]].expand(5, 3))

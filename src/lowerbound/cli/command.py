@@ -31,6 +31,7 @@ VERBS: dict[str, type[Verb]] = {
     "encode": generate.Encode,
     "decode": generate.Decode,
     "features": judge.Features,
+    "disentanglement": judge.Disentanglement,
     "anomaly": judge.Anomaly,
     "report": report.Report,
     "recipes": describe.Recipes,

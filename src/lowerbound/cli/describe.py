@@ -27,7 +27,8 @@ class Recipes(Verb):
         if self.name is not None:
             return _one_recipe(recipes.get(self.name))
         found = {name: recipes.get(name).summary for name in recipes.names()}
-        return Answer({"recipes": found}, "\n".join(f"{name:<12} {line}" for name, line in found.items()))
+        width = max(map(len, found))
+        return Answer({"recipes": found}, "\n".join(f"{name:<{width}}  {line}" for name, line in found.items()))
 
 
 @final

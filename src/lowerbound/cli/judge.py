@@ -1,4 +1,4 @@
-"""Verbs that judge what codes and densities are good for: features, anomaly."""
+"""Verbs that judge what codes and densities are good for: features, disentanglement, anomaly."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ class Features(OfRun):
         conformed("count", self.count, Count)
         figures = self.open().features(self.data, self.count)
         return Answer(figures, _accuracies(figures))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Disentanglement(OfRun):
+    """Say how far each dimension of the code speaks of one known factor of the data: MIG, DCI, SAP, FactorVAE score.
+
+    For data with several labels to a row, the factors that they were made from, such as the named set shapes.
+    """
+
+    rows: Flat[Which] = field(default=Which())
+    seed: int = 0
+    """Fixes the halves of the rows, the forests and the votes."""
+
+    def answer(self) -> Answer:
+        figures = self.open().disentanglement(self.rows.data, self.rows.split, self.seed)
+        return Answer(figures, _disentangled(figures))
 
 
 @final
@@ -127,6 +144,13 @@ def _accuracy(name: str, found: dict[str, Any]) -> str:
 
 
 REPRESENTATIONS = {"codes": "codes", "pca": "principal components", "raw": "values themselves"}
+
+
+def _disentangled(figures: dict[str, Any]) -> str:
+    scores = {"MIG": figures["mig"], "SAP": figures["sap"], "FactorVAE score": figures["factor_vae_score"]}
+    scores |= {f"DCI {name}": value for name, value in figures["dci"].items()}
+    head = f"{figures['count']:,} rows with the factors {', '.join(figures['information'])}; each score from 0 to 1"
+    return "\n".join([head, *(f"  {name:<20} {value:.3f}" for name, value in scores.items())])
 
 
 def _areas(found: dict[str, Any]) -> list[str]:

@@ -69,10 +69,11 @@ def labelled(data: Dataset, rows: int) -> tuple[dict[str, dict[str, Array]], Spl
     """The stored values of each variable, and the labels, of each split; `rows` training rows at most, evenly spread.
 
     Raises:
-        InputError: the data have no labels, or vectors in their place.
+        InputError: the data have no labels, or vectors or several in their place.
     """
-    if data.spec.condition is None or data.spec.condition.kind != "category":
-        raise InputError(f"{data.spec.name!r} has no labels to tell apart; give data with a label for each row")
+    about = data.spec.condition
+    if about is None or about.kind != "category" or about.shape:
+        raise InputError(f"{data.spec.name!r} has no labels to tell apart; give data with one label for each row")
     splits = {name: data.split(name) for name in SPLITS}
     few = np.unique(np.linspace(0, splits["train"].count - 1, rows).astype(int))
     chosen: dict[str, Any] = {"train": few, "validation": slice(None), "test": slice(None)}
