@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lowerbound.errors import InputError
 
@@ -97,14 +97,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, P, width) to the same shape."""
         q, k, v = self._heads(x)
-        return self._after(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        return self._after(x, attended(q, k, v, later))
 
     def extend(self, x: Tensor, kept: Kept | None) -> tuple[Tensor, Kept]:
         """One more place (N, 1, width), which sees those kept and itself; the same place and all that is now kept."""
         q, k, v = self._heads(x)
         if kept is not None:
             k, v = torch.cat([kept[0], k], 2), torch.cat([kept[1], v], 2)
-        return self._after(x, F.scaled_dot_product_attention(q, k, v)), (k, v)
+        return self._after(x, attended(q, k, v)), (k, v)
 
     def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.read(self.before_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -113,6 +114,16 @@ class Block(nn.Module):
     def _after(self, x: Tensor, seen: Tensor) -> Tensor:
         x = x + self.write(seen.transpose(1, 2).flatten(2))
         return x + self.perceptron(self.before_perceptron(x))
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """softmax(q·k / √d)·v, without what is hidden (queries, keys).
+
+    Written out: on rows of a hundred places in bfloat16 on a CPU, torch's fused kernel takes four times as long.
+    """
+    score = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    score = score if hidden is None else score.masked_fill(hidden, -math.inf)
+    return score.softmax(-1).to(v.dtype) @ v
 
 
 EMBEDDED = 0.02
