@@ -178,3 +178,9 @@ def test_pictures_that_are_none_are_refused_and_nothing_is_written(tmp_path: Pat
 def test_markup_is_left_alone_and_text_is_not() -> None:
     assert tag("p", Markup("<b>"), "<b>") == "<p><b>&lt;b&gt;</p>"
     assert measured({"value": 1234.5}, 1) == "1,234.5"
+
+
+def test_the_reliability_of_each_estimate_is_drawn_where_it_is_known(tmp_path: Path) -> None:
+    cells = {"low": 0.1, "high": 1.2, "counts": [9, 3, 1]}
+    given = numbers(khat={"median": 0.3, "max": 1.2, "share_above_0.7": 0.1, "histogram": cells})
+    assert len(images(page(tmp_path, numbers=given))) == 2

@@ -146,16 +146,18 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], log_volume: float = 0.0) 
     return curves({"objective, training rows": training, "objective, validation rows": known})
 
 
-def khat_histogram(khat: Array) -> Figure:
-    """How many data have which Pareto k-hat `(N,)`, and the value above which an estimate is not to be trusted.
+def khat_histogram(counts: Sequence[int], low: float, high: float) -> Figure:
+    """How many data have which Pareto k-hat, and the value above which an estimate is not to be trusted.
+
+    counts: of cells of equal width from low to high, as `evaluate` gives them.
 
     Example:
-        >>> len(khat_histogram(np.linspace(0, 1, 100)).axes[0].patches) > 10
-        True
+        >>> len(khat_histogram([3, 0, 1], low=0.1, high=0.9).axes[0].patches)
+        1
     """
     figure, axes = _figure(5.6, 3.0)
-    finite = khat[np.isfinite(khat)]
-    axes.hist(finite, bins=40, color=ACCENT)
+    edges = np.linspace(low, high, len(counts) + 1)
+    axes.stairs(counts, edges, fill=True, color=ACCENT)
     axes.axvline(RELIABLE_K, color=OTHER, linewidth=1.2, linestyle="--")
     axes.set(xlabel=f"Pareto k-hat (dashed: {RELIABLE_K}, above it unreliable)", ylabel="number of data")
     return figure

@@ -16,7 +16,7 @@ from typing import Any, final
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.errors import InputError
 from lowerbound.files import write_text
-from lowerbound.plots import png, rate_bars
+from lowerbound.plots import khat_histogram, png, rate_bars
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -110,7 +110,7 @@ def write_report(
     Raises:
         InputError: a picture that is missing or is not a PNG.
     """
-    figures = [_figure(caption, picture) for caption, picture in (*pictures.items(), *_rates(numbers))]
+    figures = [_figure(caption, picture) for caption, picture in (*pictures.items(), *_drawn(numbers))]
     body = (
         tag("h1", title),
         tag("p", summary, css="lead"),
@@ -222,13 +222,15 @@ def _verdict(share: float) -> str:
     return "Read the mean as a lower bound on log p(x), and raise the number of particles to tighten it."
 
 
-def _rates(numbers: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The picture that an evaluation itself is enough for."""
+def _drawn(numbers: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The pictures that an evaluation itself is enough for."""
     if numbers.get("kl_per_dimension"):
         yield (
             "KL(q(z|x) ‖ p(z)) of each latent dimension, a mean over data",
             png(rate_bars(numbers["kl_per_dimension"])),
         )
+    if cells := numbers.get("khat", {}).get("histogram"):
+        yield "Reliability: the Pareto k-hat of the weights behind each log p(x)", png(khat_histogram(**cells))
 
 
 def _figure(caption: str, picture: bytes | Path) -> Markup:

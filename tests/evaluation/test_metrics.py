@@ -44,6 +44,14 @@ def test_with_the_exact_posterior_every_figure_is_exact(exact: tuple[LinearGauss
     assert found["count"] == 200
 
 
+def test_every_finite_value_is_in_a_cell_of_the_histogram() -> None:
+    values = torch.cat([torch.randn(500), torch.tensor([math.nan, math.inf])])
+    found = metrics.histogram(values)
+    assert sum(found["counts"]) == 500
+    assert (found["low"], found["high"]) == (values[:500].min().item(), values[:500].max().item())
+    assert metrics.histogram(values[500:]) is None
+
+
 def test_with_another_posterior_each_figure_is_within_its_error(exact: tuple[LinearGaussian, Dataset]) -> None:
     toy, data = exact
     model = toy.model(shrink=0.9, widen=0.4)

@@ -23,6 +23,9 @@ from lowerbound.evaluation.watching import Watch
 from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
 
+BINS = 30
+"""Cells of a histogram."""
+
 ACTIVE_VARIANCE = 0.01
 """A latent dimension whose posterior mean varies less than this over the data carries nothing."""
 
@@ -121,10 +124,27 @@ class _Tally:
         }
 
 
-def khat_figures(khat: Tensor) -> dict[str, float | None]:
-    """Median and greatest Pareto k̂ over the data, and the share of data whose log p is not to be believed."""
+def khat_figures(khat: Tensor) -> dict[str, Any]:
+    """Median and greatest Pareto k̂ over the data, and the share of data whose log p is not to be believed.
+
+    histogram: how many data lie in each of `BINS` cells of equal width from low to high; null where none is finite.
+    """
     share = (khat > RELIABLE_K).double().mean().item()
-    return {"median": _quantile(khat, 0.5), "max": _quantile(khat, 1.0), "share_above_0.7": share}
+    quantiles = {"median": _quantile(khat, 0.5), "max": _quantile(khat, 1.0)}
+    return {**quantiles, "share_above_0.7": share, "histogram": histogram(khat)}
+
+
+def histogram(values: Tensor) -> dict[str, Any] | None:
+    """Counts of the finite values between the least and the greatest of them; None where there are none.
+
+    >>> histogram(torch.tensor([0.0, 1.0, math.nan]))["counts"][::BINS - 1]
+    [1, 1]
+    """
+    found = values[values.isfinite()].double().cpu()
+    if not len(found):
+        return None
+    counts, edges = torch.histogram(found, BINS)
+    return {"low": edges[0].item(), "high": edges[-1].item(), "counts": counts.long().tolist()}
 
 
 def bits_per_dim(log_p: dict[str, float | None], spec: DataSpec) -> dict[str, float | None]:
