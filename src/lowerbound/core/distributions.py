@@ -172,6 +172,14 @@ def is_singular(d: Distribution) -> bool:
     return is_singular(d.base_dist) if isinstance(d, Independent) else getattr(d, "singular", False)
 
 
+def is_certain(d: Distribution) -> bool:
+    """Whether every draw is the same, so that one says all: a class says so of itself by `singular` or `certain`.
+
+    Unlike a singular one, a distribution that is certain of one value out of finitely many has a mass to score by.
+    """
+    return is_singular(d) or getattr(d, "certain", False)
+
+
 @final
 class Flat(Distribution):
     """The improper flat prior: log p(z) = 0 everywhere. It cannot be sampled.

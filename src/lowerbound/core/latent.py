@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
-from lowerbound.core.distributions import is_singular, observed_log_prob
+from lowerbound.core.distributions import is_certain, is_singular, observed_log_prob
 from lowerbound.core.divergences import known_kl
 from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, summed
 
@@ -73,6 +73,11 @@ class Trace:
     def proper(self) -> bool:
         """Whether log w is that of a bound: a point mass on a continuous z (a plain autoencoder) gives none."""
         return not any(is_singular(q) for q in named(self.q).values())
+
+    @property
+    def certain(self) -> bool:
+        """Whether all particles are the same, so that one of them says all."""
+        return all(is_certain(q) for q in named(self.q).values())
 
     @once
     def log_q(self) -> Tensor:

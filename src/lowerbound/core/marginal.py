@@ -51,7 +51,10 @@ def summarise(log_w: Tensor) -> Marginal:
 def log_weights(model: Model, batch: Batch, particles: int, decodes: int = DECODES_PER_PASS) -> Tensor:
     """log p(x,z_k) − log q(z_k|x) at K draws, (K, B), decoding at most `decodes` particles (but one a datum) a pass."""
     at_once = max(1, decodes // batch.size)
-    first = model.trace(batch, min(at_once, particles), Score(no_control)).log_w
+    trace = model.trace(batch, min(at_once, particles), Score(no_control))
+    first = trace.log_w
+    if trace.certain:
+        return first[:1].expand(particles, -1)
     # Filled in place: small results kept between large temporaries would pin them all in memory.
     log_w = first.new_empty(particles, batch.size)
     log_w[: len(first)] = first

@@ -209,6 +209,7 @@ class QuantisedPoint(Distribution):
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     has_rsample = True
+    certain: ClassVar[bool] = True
 
     def __init__(self, value: Tensor, raw: Tensor, event_dims: int) -> None:
         self.value, self.raw = value, raw
