@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
-from lowerbound.core.estimators import STL, Estimator, Pathwise, Score
+from lowerbound.core.estimators import Estimator, Pathwise, Score
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.objectives import Objective, with_free_bits
 
@@ -121,14 +121,13 @@ class Ladder(Model):
 def followed(estimator: Estimator) -> Estimator:
     """The estimator, if it is right for latents that depend on each other.
 
-    `STL` is: the score that it drops has mean zero whatever the layers above drew. `DReG` is not: it would scale the
-    gradient of a lower layer again on its way through each layer above.
+    With the parameters of a lower q cut from the graph, as `STL` has them, the gradient would lose its path through the
+    z above and with it what STL is for; and `DReG` would scale the gradient of a lower layer again in each layer above.
     """
-    if isinstance(estimator, Pathwise | STL | Score):
+    if isinstance(estimator, Pathwise | Score):
         return estimator
-    raise ValueError(
-        f"{type(estimator).__name__} is for latents that do not depend on each other; trace a ladder with Pathwise"
-    )
+    name = type(estimator).__name__
+    raise ValueError(f"{name} takes latents for independent given the data; trace a ladder with Pathwise or Score")
 
 
 def _drawn(q: Distribution, particles: int, estimator: Estimator) -> Tensor:
