@@ -72,7 +72,7 @@ class Scale(nn.Module):
 
 
 class Chain:
-    """u ~ N(0, 1), v | u ~ N(a u, s²), x | v ~ N(b v, t²), in three independent dimensions with a and b of their own."""
+    """u ~ N(0, 1), v | u ~ N(a u, s²), x | v ~ N(b v, t²), in three independent dimensions."""
 
     a, b = torch.tensor([0.5, 1.0, -1.5]), torch.tensor([1.2, 0.7, 2.0])
     s, t = 0.6, 0.8
