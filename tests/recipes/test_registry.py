@@ -15,7 +15,8 @@ from lowerbound.recipes import registry as module
 def toy(spec: object, *, width: int = 3, rate: float = 0.5, mode: str = "a") -> Setup:
     """A toy: nothing but a summary.
 
-    More about it, which is no argument: really.
+    More about it, which is no argument: really. Choose it for data of
+    1.5 dimensions. Somebody, "A toy", 1999.
 
     Args:
         width: how wide,
@@ -41,6 +42,7 @@ def test_a_recipe_says_what_its_function_says(registered: Recipe) -> None:
     assert registered.name == "toy"
     assert registered.summary == "A toy: nothing but a summary."
     assert "More about it" in registered.description
+    assert registered.choice == "Choose it for data of 1.5 dimensions."
     assert registered.parameters == {
         "width": Parameter("width", int, 3, "how wide, and on a second line, why."),
         "rate": Parameter("rate", float, 0.5, "how fast."),

@@ -62,8 +62,10 @@ class Doctor(Verb):
 def _one_recipe(recipe: Recipe) -> Answer:
     facts = {p.name: {"default": p.default, "help": p.doc} for p in recipe.parameters.values()}
     lines = [f"  {name:<14} {fact['help']} (default: {fact['default']})" for name, fact in facts.items()]
-    text = "\n".join([f"{recipe.name}: {recipe.summary}", "", *lines, "", f"lowerbound train {recipe.name} --help"])
-    return Answer({"name": recipe.name, "summary": recipe.summary, "arguments": facts}, text)
+    head = [f"{recipe.name}: {recipe.summary}", *([recipe.choice] if recipe.choice else [])]
+    text = "\n".join([*head, "", *lines, "", f"lowerbound train {recipe.name} --help"])
+    told = {"name": recipe.name, "summary": recipe.summary, "choice": recipe.choice}
+    return Answer({**told, "arguments": facts}, text)
 
 
 def _sources() -> Answer:

@@ -105,6 +105,12 @@ class Recipe:
         return inspect.getdoc(self.build_with) or ""
 
     @property
+    def choice(self) -> str:
+        """When to choose it: the sentence of the docstring that begins "Choose it", or nothing."""
+        found = re.search(r"\bChoose it\b.*?\.(?= |$)", " ".join(self.description.split()))
+        return found.group() if found else ""
+
+    @property
     def parameters(self) -> dict[str, Parameter]:
         """The arguments by name, in order."""
         return _parameters(self.build_with)
