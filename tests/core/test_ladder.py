@@ -22,6 +22,7 @@ from lowerbound.core import (
     Homoscedastic,
     Ladder,
     LayerRate,
+    LayerRates,
     Objective,
     Rate,
     Rung,
@@ -248,3 +249,15 @@ def test_what_was_not_observed_is_not_read(chain: Chain) -> None:
     hidden = Batch({"x": torch.where(mask, b.x["x"], math.nan)}, mask={"x": mask.expand(3, 3)})
     trace = chain.model().trace(hidden, 2)
     assert trace.log_w.isfinite().all()
+
+
+def test_the_rate_of_each_layer_is_its_mean_over_all_data(chain: Chain) -> None:
+    model, meter = chain.model(0.6, 0.5), LayerRates()
+    chunks = [chain.data(n) for n in (3, 5)]
+    for b in chunks:
+        meter.add(model.trace(b, 500))
+    x = torch.cat([b.x["x"] for b in chunks])
+    exact = {name: kl.sum(-1).mean().item() for name, kl in zip(("u", "v"), chain.rates(model, x))}
+    found = meter.figures()["rate_by_layer"]
+    assert found["u"] == pytest.approx(exact["u"], rel=1e-12)
+    assert found["v"] == pytest.approx(exact["v"], rel=0.05)

@@ -38,7 +38,7 @@ from lowerbound.core.estimators import (
     leave_one_out,
     no_control,
 )
-from lowerbound.core.ladder import Ladder, LayerRate, Rung
+from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
 from lowerbound.core.meters import Meter
@@ -94,6 +94,7 @@ __all__ = [
     "Laplace",
     "Latent",
     "LayerRate",
+    "LayerRates",
     "LayeredPoint",
     "LogMeanExp",
     "Marginal",

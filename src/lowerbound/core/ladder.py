@@ -13,6 +13,7 @@ from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.estimators import Estimator, Pathwise, Score
 from lowerbound.core.latent import Model, Trace
+from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective, with_free_bits
 
 Named = dict[str, Any]
@@ -155,3 +156,23 @@ class LayerRate(Objective):
             raise ValueError("free bits need posteriors and priors whose KL is known")
         layers = torch.stack([kl.sum(-1) for kl in trace.kl.values()], -1)
         return {"charged_rate": with_free_bits(layers, self.free_bits).sum(-1)}
+
+
+@final
+class LayerRates(Meter):
+    """How many nats each layer says of a datum: its KL, averaged over the data.
+
+    A ladder's lower layers may do all the work, or its upper ones nothing; the sum does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, trace: Trace) -> None:
+        self.count += trace.batch.size
+        for name, kl in (trace.kl or {}).items():
+            self.sums[name] = self.sums.get(name, 0.0) + kl.sum(dtype=torch.float64).item()
+
+    def figures(self) -> dict[str, Any]:
+        return {"rate_by_layer": {name: total / self.count for name, total in self.sums.items()}}

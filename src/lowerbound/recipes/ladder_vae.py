@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import Distortion, Gaussian, Ladder, LayerRate, Objective, Pathwise, Rung, WarmUp, standard_normal
+from lowerbound.core import (
+    Distortion,
+    Gaussian,
+    Ladder,
+    LayerRate,
+    LayerRates,
+    Objective,
+    Pathwise,
+    Rung,
+    WarmUp,
+    standard_normal,
+)
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets.ladder import SUGGESTED_HIDDEN, RungNets, ladder, suggested_layers
 from lowerbound.recipes import parts
@@ -59,6 +70,7 @@ def ladder_vae(
         Pathwise(),
         particles,
         start=ends.start,
+        meters=lambda: (LayerRates(),),
     )
 
 
