@@ -43,6 +43,18 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def call(*words: str) -> dict[str, Any]:
+    """One lowerbound command; its JSON."""
+    run = subprocess.run([str(COMMAND), *words, "--json"], stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def threads() -> int:
+    """Threads that a computation may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
 def paired_ratio(over: Sequence[float], under: Sequence[float]) -> float:
     """The median of the ratios round by round."""
     return statistics.median(a / b for a, b in zip(over, under))

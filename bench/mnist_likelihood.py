@@ -8,13 +8,11 @@ All 10,000 test pictures. Published beside it: Burda, Grosse and Salakhutdinov, 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from _harness import COMMAND, RESULTS, record, seconds
+from _harness import RESULTS, call, record, seconds, threads
 
 BURDA = "--net mlp --hidden 200 200 --latent 50 --activation tanh --batch-size 250 --lr 0.002 --schedule cosine"
 MODELS = {
@@ -57,16 +55,9 @@ def measure(name: str) -> dict[str, object]:
         "training": f"{training / 60:.1f} min",
         "evaluating": f"{evaluating / 60:.1f} min",
         "particles": particles,
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
+        "threads": threads(),
         "options": f"`{options}`",
     }
-
-
-def call(*words: str) -> dict[str, object]:
-    """One lowerbound command; its JSON."""
-    run = subprocess.run([str(COMMAND), *words, "--json"], stdout=subprocess.PIPE, check=True)
-    found: dict[str, object] = json.loads(run.stdout)
-    return found
 
 
 def main() -> None:
