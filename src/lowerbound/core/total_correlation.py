@@ -16,6 +16,9 @@ from lowerbound.core.bounds import Mean
 from lowerbound.core.latent import Trace
 from lowerbound.core.objectives import Objective, surrogate
 
+NEGLIGIBLE = -80.0
+"""Shares of log q(z_d) below this are raised to it: nothing beside a code's own share, and exp of less is slow."""
+
 
 class Decomposition(NamedTuple):
     """The three parts of log q(z|x) − log p(z) at each particle, (K, B) nats."""
@@ -47,7 +50,8 @@ def log_aggregate(trace: Trace, rows: int) -> tuple[Tensor, Tensor]:
     """
     at_each = log_q_at_each(trace)
     weights = log_shares(at_each.shape[-2], rows, at_each)
-    return torch.logsumexp(at_each.sum(-1) + weights, -1), torch.logsumexp(at_each + weights.unsqueeze(-1), -2)
+    marginals = (at_each + weights.unsqueeze(-1)).clamp_min(NEGLIGIBLE)
+    return torch.logsumexp(at_each.sum(-1) + weights, -1), torch.logsumexp(marginals, -2)
 
 
 def log_q_at_each(trace: Trace) -> Tensor:
