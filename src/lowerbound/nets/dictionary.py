@@ -156,8 +156,8 @@ class _Respond(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight, index)
-        dots = [(F.embedding(index[part], weight) * x[part].unsqueeze(1)).sum(-1) for part in parts(index, weight)]
-        return torch.cat(dots)
+        rows = ((part, F.embedding(index[part], weight)) for part in parts(index, weight))
+        return torch.cat([own.mul_(x[part].unsqueeze(1)).sum(-1) for part, own in rows])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None]:
@@ -183,12 +183,12 @@ class _Combine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         weight, value, index, norm = ctx.saved_tensors
-        g, of_weight, of_value = grads[0].unsqueeze(1), torch.zeros_like(weight), []
+        g, of_weight, of_value = grads[0], torch.zeros_like(weight), []
         for part in parts(index, weight):
-            unit = F.embedding(index[part], weight) / norm[part].unsqueeze(-1)
-            along = (unit * g[part]).sum(-1)
-            share = (value[part] / norm[part]).unsqueeze(-1)
-            add_rows(of_weight, index[part], share * g[part] - (share * along.unsqueeze(-1)) * unit)
+            rows, share = F.embedding(index[part], weight), value[part] / norm[part]
+            along = torch.bmm(rows, g[part].unsqueeze(-1)).squeeze(-1) / norm[part]
+            rows.mul_((-share * along / norm[part]).unsqueeze(-1)).baddbmm_(share.unsqueeze(-1), g[part].unsqueeze(1))
+            add_rows(of_weight, index[part], rows)
             of_value.append(along)
         return of_weight, torch.cat(of_value), None
 
