@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.core.batch import Batch
 from lowerbound.errors import InputError
+from lowerbound.recipes.registry import Setup
 from lowerbound.run.settings import Settings
 
 BF16_PAYS_FROM = 3e8
@@ -43,12 +44,15 @@ def _has_bf16_units(device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def forward_flops(loss: nn.Module, seen: Batch, step: torch.Tensor) -> int:
-    """Count the floating-point operations in the matrix products and convolutions of one forward pass."""
-    training = loss.training
+def forward_flops(setup: Setup, seen: Batch) -> int:
+    """Count the floating-point operations in the matrix products and convolutions of one pass through the model.
+
+    The objective's own products are left out: torch's counter cannot follow the derivatives that some of them take.
+    """
+    training = setup.model.training
     with FlopCounterMode(display=False) as counter:
-        loss.eval()(seen, step)
-    loss.train(training)
+        _ = setup.model.eval().trace(seen, setup.particles, setup.estimator).log_px
+    setup.model.train(training)
     return counter.get_total_flops()
 
 

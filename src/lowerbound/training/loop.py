@@ -242,7 +242,7 @@ class Trainer:
 
     def _flops(self) -> int:
         rows = self.world.share(torch.arange(self.batch_size, device=self.device))
-        return forward_flops(self.loss, self.loss.setup.see(self.rows.batch(rows)), self.clock)
+        return forward_flops(self.loss.setup, self.loss.setup.see(self.rows.batch(rows)))
 
 
 def _leave_finished(run: Run, progress: Progress) -> None:
