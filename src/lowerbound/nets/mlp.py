@@ -14,13 +14,13 @@ from lowerbound.nets.leading import join, require_condition, require_event
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "leaky-relu": nn.LeakyReLU,
     "softplus": nn.Softplus,
     "elu": nn.ELU,
+    "sigmoid": nn.Sigmoid,
 }
 """The activations by name."""
 
