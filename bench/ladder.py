@@ -19,8 +19,8 @@ from pathlib import Path
 from _harness import COMMAND, record, seconds
 
 OPTIONS = (
-    "--net conv --hidden 32 64 128 --layers 0 4 --latent 8 --top 32 --batch-size 64 --lr 0.002 --schedule cosine "
-    "--ema 0.998 --anneal 2000 --precision bf16 --epochs 20"
+    "--net conv --hidden 16 32 128 --layers 0 4 --latent 8 --top 32 --batch-size 64 --lr 0.002 --schedule cosine "
+    "--lr-warmup 200 --clip 100 --ema 0.999 --anneal 1000 --precision bf16 --epochs 26"
 )
 PARTICLES = 100
 

@@ -122,10 +122,9 @@ class Height(ABC):
     activation: str
     depth: int
 
-    @property
     @abstractmethod
-    def narrow(self) -> int:
-        """The width at which a state is laid out as a vector."""
+    def flat(self) -> tuple[nn.Module, nn.Module, int]:
+        """From what the data say here to a vector, from a vector to a state, and the vector's length."""
 
     @abstractmethod
     def event(self, width: int) -> tuple[int, ...]:
@@ -183,9 +182,8 @@ class Height(ABC):
 class Vectors(Height):
     """States that are vectors."""
 
-    @property
-    def narrow(self) -> int:
-        return self.width
+    def flat(self) -> tuple[nn.Module, nn.Module, int]:
+        return self.mix(self.width, self.width), nn.Sequential(*self.mixed(self.width)), self.width
 
     def event(self, width: int) -> tuple[int, ...]:
         return (width,)
@@ -194,7 +192,7 @@ class Vectors(Height):
         return nn.Sequential(nn.Flatten(1), self.mix(math.prod(x_shape), self.width))
 
     def rise(self, below: Height) -> nn.Module:
-        return nn.Sequential(*self.mixed(below.width))
+        return self.mix(below.width, self.width)
 
     def fall(self, below: Height) -> nn.Module:
         return nn.Sequential(*below.mixed(self.width))
@@ -217,9 +215,12 @@ class Maps(Height):
 
     size: Size
 
-    @property
-    def narrow(self) -> int:
-        return min(self.width, NARROW)
+    def flat(self) -> tuple[nn.Module, nn.Module, int]:
+        narrow = min(self.width, NARROW)
+        length = narrow * math.prod(self.size)
+        lay_out = nn.Sequential(self.point(self.width, narrow), ToPicture((length,)))
+        take_up = nn.Sequential(ToChannelsFirst((*self.size, narrow)), *self.pointed(narrow, self.width))
+        return lay_out, take_up, length
 
     def event(self, width: int) -> tuple[int, ...]:
         return (width, *self.size)
@@ -229,7 +230,7 @@ class Maps(Height):
         return nn.Sequential(ToChannelsFirst(picture), halve(picture[-1], self.width, STEM, self.activation))
 
     def rise(self, below: Height) -> nn.Module:
-        return nn.Sequential(activate(self.activation), halve(below.width, self.width, KERNEL, self.activation))
+        return halve(below.width, self.width, KERNEL, self.activation)
 
     def fall(self, below: Height) -> nn.Module:
         _, height, width = below.event(1)
@@ -272,7 +273,7 @@ class MapDecoder(nn.Module):
 
 @final
 class Ascent(nn.Module):
-    """A datum through the stages, one upon another; each stage's output is read by so many rungs."""
+    """A datum through the stages, one upon another; each stage's output, activated, is read by so many rungs."""
 
     def __init__(self, stages: Sequence[nn.Module], readers: Sequence[int]) -> None:
         super().__init__()
@@ -331,6 +332,14 @@ class Plus(nn.Module):
 
 
 @final
+class ChannelsLast(nn.Module):
+    """Maps laid out in memory as convolutions like them, and what they are added to has; noise comes otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+@final
 class Parameters(nn.Module):
     """`(N, 2·channels, *space)` to `(N, channels, *space, 2)`: a latent's (μ, log σ²)."""
 
@@ -356,7 +365,7 @@ def _heights(kind: str, x_shape: tuple[int, ...], widths: tuple[int, ...], activ
 def _ascent(x_shape: tuple[int, ...], heights: Sequence[Height], layers: Sequence[int]) -> Ascent:
     """The way up; the top reads what the highest layers read."""
     ways = [heights[0].enter(x_shape), *(height.rise(below) for below, height in pairwise(heights))]
-    stages = [nn.Sequential(way, height.block()) for way, height in zip(ways, heights)]
+    stages = [nn.Sequential(way, height.block(), activate(height.activation)) for way, height in zip(ways, heights)]
     return Ascent(stages, (*layers[:-1], layers[-1] + 1))
 
 
@@ -372,17 +381,16 @@ def _descents(heights: Sequence[Height], layers: Sequence[int]) -> list[tuple[He
 
 def _rung(height: Height, latent: int, path: nn.Module) -> RungNets:
     width = height.width
-    across, along = (height.folded(*height.mixed(width)) for _ in range(2))
+    across, along = height.folded(*height.mixed(width)), height.folded(height.mix(width, width))
     prior, out = (height.folded(*height.pointed(width, 2 * latent, TIMID), Parameters()) for _ in range(2))
-    enter = height.folded(height.point(latent, width))
+    enter = height.folded(ChannelsLast(), height.point(latent, width))
     return RungNets(height.event(latent), prior, Meet(across, along, out), Descend(enter, path))
 
 
 def _summit(height: Height, top: int, beside: int, path: nn.Module) -> RungNets:
-    narrow, size = height.event(height.narrow), math.prod(height.event(height.narrow))
-    act = activate(height.activation)
-    lay_out = [*height.pointed(height.width, height.narrow), nn.Flatten(1), act]
-    posterior = nn.Sequential(*lay_out, perceptron(size, 2 * top, (beside,), height.activation), Parameters())
-    take_up = [nn.Unflatten(1, narrow), *height.pointed(height.narrow, height.width)]
-    enter = Leading(nn.Sequential(perceptron(top, size, (beside,), height.activation), *take_up), event=1)
+    lay_out, take_up, size = height.flat()
+    read = perceptron(size, 2 * top, (beside,), height.activation)
+    write = perceptron(top, size, (beside,), height.activation)
+    posterior = nn.Sequential(lay_out, activate(height.activation), read, Parameters())
+    enter = Leading(nn.Sequential(write, take_up), event=1)
     return RungNets((top,), None, posterior, Descend(enter, path))
