@@ -58,8 +58,9 @@ def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: A
 
     Args:
         source: the name of a source (`digits`, `mnist`, `fashion-mnist`, `cifar10`, `shapes`, …); a path to a `.npy`,
-            `.npz`, `.csv` or `.parquet` file or to a folder of pictures; an array or tensor, one row a datum; a mapping
-            of names to arrays (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
+            `.npz`, `.csv` or `.parquet` file, to a folder of pictures, or to one of `.npy` or `.safetensors` shards,
+            whose rows are read as they are needed; an array or tensor, one row a datum; a mapping of names to arrays
+            (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
         seed: fixes, with the number of rows, which row is in which split.
         kind: what the values are, where the guess from type and range is wrong.
         labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels

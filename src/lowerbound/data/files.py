@@ -8,14 +8,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
 from lowerbound.data.arrays import read_arrays
+from lowerbound.data.npy import check_header
 from lowerbound.data.pictures import read_pictures
 from lowerbound.data.raw import Raw, named, shown
+from lowerbound.data.shards import is_shards, read_shards
 from lowerbound.data.store import memory
 from lowerbound.data.tables import read_csv, read_parquet
 from lowerbound.errors import InputError
@@ -28,14 +29,14 @@ _BROKEN = (
 
 
 def read_path(path: Path, label: str | None = None) -> Raw:
-    """Read a file, or a folder of pictures; `label` names the column or array to condition on.
+    """Read a file, or a folder of pictures or of shards; `label` names the column or array to condition on.
 
     Raises:
         InputError: with the file, and where in it, and the remedy.
     """
     place = named(path)
     if path.is_dir():
-        return read_pictures(path)
+        return read_shards(path) if is_shards(path) else read_pictures(path)
     if not path.exists():
         raise InputError(f"there is no file and no named source {place}; give one of either (see: lowerbound data)")
     reader = _READERS.get(path.suffix.lower())
@@ -53,7 +54,7 @@ def read_npy(path: Path, label: str | None = None) -> Raw:
     """One array of numbers, mapped into memory and not copied."""
     place = named(path)
     with path.open("rb") as stream:
-        _checked_header(place, stream, path.stat().st_size)
+        check_header(place, stream, path.stat().st_size)
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     return read_arrays({"x": values}, place=place)
 
@@ -78,32 +79,14 @@ def _members(place: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     arrays = {}
     for member in members:
         with archive.open(member) as stream:
-            _checked_header(f"{place}, array {shown(member.filename)!r}", stream, member.file_size)
+            check_header(f"{place}, array {shown(member.filename)!r}", stream, member.file_size)
         with archive.open(member) as stream:
             arrays[member.filename.removesuffix(".npy")] = npy.read_array(stream, allow_pickle=False)
     return arrays
 
 
-def _checked_header(place: str, stream: IO[bytes], size: int) -> None:
-    """Refuse a header that cannot be trusted before anything is allocated by it."""
-    try:
-        read = _HEADERS[npy.read_magic(stream)]
-        shape, _, dtype = read(stream)
-    except Exception:  # numpy evaluates the header as Python literals; what it raises over a bad one is open-ended
-        raise InputError(
-            f"{place} is no array in numpy's format, or is damaged; write it again with numpy.save"
-        ) from None
-    if dtype.hasobject:
-        raise InputError(f"{place} holds pickled Python objects, which are never opened; save plain numbers instead")
-    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if min(shape, default=0) < 0 or stream.tell() + needed > size:
-        raise InputError(f"{place} is cut short: its header claims {needed:,} bytes of values; write it again")
-
-
 NAMED_PARTS = frozenset({".npz", ".csv", ".parquet"})
 """Endings of files whose columns or arrays have names, one of which may be taken for labels."""
-
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 _READERS: dict[str, Callable[[Path, str | None], Raw]] = {
     ".npy": read_npy,

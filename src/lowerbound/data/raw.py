@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -17,6 +17,7 @@ class Raw:
 
     `place` names the origin in refusals. `columns` names the columns of a table. The last `test` rows are an official
     test split; 0 where there is none. `levels`, `near_binary` and `label_names` are what a named source declares.
+    `where` says which of many files holds a row, and its number in it.
     `label_columns` names the columns of labels that are several to a row, (N, D), each a category of its own.
     """
 
@@ -30,12 +31,14 @@ class Raw:
     levels: int = 256
     near_binary: bool = False
     test: int = 0
+    where: Callable[[int], str] | None = None
 
     def at(self, name: str, index: tuple[int, ...]) -> str:
         """Where one value is, in words: file, array, row and column."""
         row, *rest = index
         array = f", array {name!r}" if len(self.arrays) > 1 else ""
-        return f"{self.place}{array}, row {row} (from 0){self._column(rest)}"
+        found = self.where(row) if self.where else f"{self.place}{array}, row {row} (from 0)"
+        return f"{found}{self._column(rest)}"
 
     def _column(self, rest: list[int]) -> str:
         if len(rest) > 1:
