@@ -286,8 +286,8 @@ class Fitted:
         """The batch, refused if the model has no log p(x)."""
         if not self.setup.model.trace(seen[:1], 1, self.setup.estimator).proper:
             raise InputError(
-                "the model encodes to points, so it gives no bound on log p(x); score rows by reconstruction (anomaly, "
-                "scores), or train a model with a posterior, such as vae"
+                "the model encodes to points, so there is no bound on log p(x); score rows by their reconstruction with "
+                "the verb anomaly (in Python: scores), or train a model whose posterior has a density, such as vae"
             )
         return seen
 
