@@ -38,7 +38,7 @@ from lowerbound.core.estimators import (
     leave_one_out,
     no_control,
 )
-from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung
+from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian_rung
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
 from lowerbound.core.meters import Meter
@@ -131,6 +131,7 @@ __all__ = [
     "fitted_to_codes",
     "flat",
     "gaussian_kernel",
+    "gaussian_rung",
     "kl_per_dimension",
     "leave_one_out",
     "log_marginal",

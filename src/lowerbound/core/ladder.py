@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
-from lowerbound.core.conditionals import Conditional
+from lowerbound.core.conditionals import Conditional, Gaussian, standard_normal
 from lowerbound.core.estimators import Estimator, Pathwise, Score
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.meters import Meter
@@ -117,6 +117,19 @@ class Ladder(Model):
 
     def _likelihoods(self, h: Any, c: Tensor | None) -> dict[str, Distribution]:
         return {name: part(h, c) for name, part in self.likelihood.items()}
+
+
+def gaussian_rung(event: tuple[int, ...], prior: nn.Module | None, posterior: nn.Module, descend: nn.Module) -> Rung:
+    """A layer of factorised Gaussians over z of this shape, from networks that give (*event, 2).
+
+    Where there is no network for the prior, at the top, it is N(0, I).
+
+    >>> type(gaussian_rung((3,), None, nn.Unflatten(-1, (3, 2)), nn.Identity()).prior).__name__
+    'Fixed'
+    """
+    dims = len(event)
+    above = standard_normal(*event) if prior is None else Gaussian(prior, dims)
+    return Rung(above, Gaussian(posterior, dims), descend)
 
 
 def followed(estimator: Estimator) -> Estimator:

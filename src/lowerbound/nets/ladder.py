@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar, final
+from typing import NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,7 @@ TIMID = 0.1
 """What the last weights before a latent's parameters are scaled by, so that posteriors start beside their priors."""
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class RungNets:
+class RungNets(NamedTuple):
     """One layer's networks, for a z of shape `event`.
 
     prior: h -> (*event, 2), or None at the top. posterior: (h, d), or at the top d alone, -> (*event, 2).
@@ -46,9 +44,7 @@ class RungNets:
     descend: nn.Module
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class LadderNets:
+class LadderNets(NamedTuple):
     """ascent: x -> the d of each rung, top first. rungs: top first. decoder: the last h -> (*x_shape[, per_value])."""
 
     ascent: nn.Module

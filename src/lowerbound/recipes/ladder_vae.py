@@ -5,20 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import (
-    Distortion,
-    Gaussian,
-    Ladder,
-    LayerRate,
-    LayerRates,
-    Objective,
-    Pathwise,
-    Rung,
-    WarmUp,
-    standard_normal,
-)
+from lowerbound.core import Distortion, Ladder, LayerRate, LayerRates, Objective, Pathwise, WarmUp, gaussian_rung
 from lowerbound.data.spec import DataSpec
-from lowerbound.nets.ladder import SUGGESTED_HIDDEN, RungNets, ladder, suggested_layers
+from lowerbound.nets.ladder import SUGGESTED_HIDDEN, ladder, suggested_layers
 from lowerbound.recipes import parts
 from lowerbound.recipes.registry import Setup, recipe
 
@@ -62,7 +51,7 @@ def ladder_vae(
     counts = suggested_layers(net, widths) if layers is None else layers
     nets = ladder(net, x.shape, parts.family(name).per_value(x), widths, counts, latent, top, activation)
     ends = parts.between(x, name, nets.ascent, nets.decoder, nets.decoder.start_at)
-    rungs = {f"z{number}": _rung(each) for number, each in enumerate(nets.rungs, 1)}
+    rungs = {f"z{number}": gaussian_rung(*each) for number, each in enumerate(nets.rungs, 1)}
     return Setup(
         Ladder(ends.encoder, rungs, ends.likelihood, ends.reads),
         ends.views,
@@ -74,14 +63,7 @@ def ladder_vae(
     )
 
 
-def _rung(nets: RungNets) -> Rung:
-    dims = len(nets.event)
-    prior = standard_normal(*nets.event) if nets.prior is None else Gaussian(nets.prior, dims)
-    return Rung(prior, Gaussian(nets.posterior, dims), nets.descend)
-
-
 def _objective(bound: str, anneal: int, free_bits: float) -> Objective:
     if bound == "iwae" or not free_bits:
         return parts.objective(bound, 1.0, anneal, free_bits)
-    rate = LayerRate(free_bits)
-    return Distortion() + (WarmUp(anneal) * rate if anneal else rate)
+    return Distortion() + (WarmUp(anneal) if anneal else 1.0) * LayerRate(free_bits)
