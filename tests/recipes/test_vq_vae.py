@@ -50,9 +50,9 @@ def test_codes_say_what_a_reconstruction_needs(fitted: lowerbound.Fitted) -> Non
 
 def test_pictures_keep_their_two_directions() -> None:
     pictures = spec(variable("byte", (32, 32, 3)))
-    setup = get("vq-vae").build(pictures, net="conv", hidden=(4, 8, 8), codes=8, prior_width=8)
+    setup = get("vq-vae").build(pictures, net="conv", hidden=(4, 8, 8), codes=8, latent=3, prior_width=8)
     assert setup.model.generate(2)["x"].mean.shape == (2, 32, 32, 3)
-    assert setup.model.prior().event_shape == (8, 8, 32)
+    assert setup.model.prior().event_shape == (8, 8, 3)
 
 
 def test_scalars_need_no_commitment() -> None:
