@@ -354,8 +354,8 @@ class CodePrior(Conditional):
 class Commitment(Objective):
     """‖h − e‖² of each datum, summed over its vectors: what keeps an encoder near the codes that are chosen for it.
 
-    No gradient to the codes. van den Oord et al., "Neural discrete representation learning", 2017, who weigh it by ¼ and
-    say that the weight depends on the scale of the reconstruction error; beside nats a larger one serves better.
+    No gradient to the codes. van den Oord et al., "Neural discrete representation learning", 2017, who weigh it by ¼
+    and say that the weight depends on the scale of the reconstruction error; beside nats a larger one serves better.
     """
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
