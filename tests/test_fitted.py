@@ -163,6 +163,14 @@ def test_an_autoencoder_has_no_log_p_and_is_scored_by_its_reconstructions(x: np.
     assert set(own.scores(x)) == {"distortion", "error"}
 
 
+def test_a_denoising_model_is_asked_about_the_rows_as_they_are(x: np.ndarray) -> None:
+    data = lowerbound.load_data("digits")
+    setup = lowerbound.recipes.get("dae").build(data.spec, latent=2, hidden=[8], likelihood="mse", corruption="masking")
+    own = Fitted(setup, data.spec, data=data)
+    errors = np.square((own.reconstruct(x) - x) / 16).mean((1, 2))
+    np.testing.assert_allclose(own.scores(x)["error"], errors, rtol=1e-4)
+
+
 def test_log_prob_is_the_exact_one_where_that_is_known(double: None) -> None:
     toy = LinearGaussian(size=4, latent=2)
     x = toy.data(500).x["x"].numpy()

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final
 
@@ -201,7 +202,7 @@ class Fitted:
         particles = _positive("particles", particles)
         batches = rawdata.batches(self.spec, x)
         with self._drawing(seed, "log_prob"):
-            seen = (self.setup.see(batch.to(self.device)) for batch in watched(batches, watch))
+            seen = (self._seen(batch.to(self.device)) for batch in watched(batches, watch))
             parts = [log_marginal(self.setup.model, self._with_bound(batch), particles).log_p for batch in seen]
         return rawdata.to_array(torch.cat(parts) + self.setup.log_volume)
 
@@ -278,15 +279,19 @@ class Fitted:
 
     def _figures_of(self, stored: Batch, particles: int) -> dict[str, Tensor]:
         raw, model = stored.to(self.device), self.setup.model
-        trace = perdatum.traced(self.setup, self.setup.see(raw), particles)
+        trace = perdatum.traced(self.setup, self._seen(raw), particles)
         px = model.decode(codes.means(model.infer(trace.batch)))
         return {**perdatum.terms(model, trace, particles), **perdatum.error(self.setup, self.spec, raw, px)}
+
+    def _seen(self, raw: Batch) -> Batch:
+        """The rows through their views, random ones too, but nothing corrupted: they are shown as they were given."""
+        return replace(self.setup.see(raw), shown=None)
 
     def _with_bound(self, seen: Batch) -> Batch:
         """The batch, refused if the model has no log p(x)."""
         if not self.setup.model.trace(seen[:1], 1, self.setup.estimator).proper:
             raise InputError(
-                "the model encodes to points, so there is no bound on log p(x); score rows by their reconstruction with "
+                "the model encodes to points, so there is no bound on log p(x); score rows by reconstruction with "
                 "the verb anomaly (in Python: scores), or train a model whose posterior has a density, such as vae"
             )
         return seen
