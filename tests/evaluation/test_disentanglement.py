@@ -70,7 +70,7 @@ def test_a_code_split_over_dimensions_is_disentangled_but_not_complete() -> None
     bits = np.column_stack([FACTORS[:, 0] // 2, FACTORS[:, 0] % 2, FACTORS[:, 1], FACTORS[:, 2]])
     found = dci(np.tile(bits, (20, 1)), np.tile(FACTORS, (20, 1)))
     assert found.disentanglement == pytest.approx(1, abs=1e-9)
-    assert found.completeness == pytest.approx((2 + (1 - math.log(2) / math.log(4))) / 3, abs=0.01)
+    assert found.completeness == pytest.approx((2 + (1 - math.log(2) / math.log(4))) / 3, abs=1e-4)
     assert mig(bits, FACTORS) == pytest.approx(2 / 3, abs=1e-12)
 
 
