@@ -12,7 +12,7 @@ from lowerbound.arguments import Count, conformed
 from lowerbound.cli.drawing import picture
 from lowerbound.cli.generate import columns, written
 from lowerbound.cli.output import Output, refuse_ending, refuse_existing
-from lowerbound.cli.selection import Which, arrays, first, labels, one
+from lowerbound.cli.selection import Which, arrays, first, labelled, labels, one
 from lowerbound.cli.verb import Answer, Flat, OfRun
 from lowerbound.errors import InputError
 
@@ -171,7 +171,7 @@ def listed(values: np.ndarray) -> np.ndarray:
 
 def leaving(rows: Rows, along: Direction) -> Rows:
     """The rows of the group that the direction leaves, as far as these are labelled."""
-    if rows.spec.condition is None:
+    if not labelled(rows):
         return rows
     names = labels(rows)
     found = rows.where(names == along.origin if along.origin in names else names != along.target)
@@ -182,7 +182,7 @@ def leaving(rows: Rows, along: Direction) -> Rows:
 
 def separation(model: Fitted, rows: Rows, along: Direction) -> float | None:
     """The area under the ROC curve of the codes' places along the direction; None without rows of both groups."""
-    if rows.spec.condition is None:
+    if not labelled(rows):
         return None
     here, there = leaving(rows, along), rows.where(labels(rows) == along.target)
     return along.separation(*(model.encode(arrays(group)) for group in (here, there))) if there.count else None

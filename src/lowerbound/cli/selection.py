@@ -47,6 +47,12 @@ def one(rows: Rows, number: int) -> dict[str, np.ndarray]:
     return {name: values[number] for name, values in arrays(rows).items()}
 
 
+def labelled(rows: Rows) -> bool:
+    """Whether each row has one label."""
+    about = rows.spec.condition
+    return about is not None and about.kind == "category" and not about.shape
+
+
 def labels(rows: Rows) -> np.ndarray:
     """What each row is labelled, in words, (count,).
 
@@ -56,7 +62,7 @@ def labels(rows: Rows) -> np.ndarray:
     import numpy as np
 
     about = rows.spec.condition
-    if rows.condition is None or about is None or about.kind != "category" or about.shape:
+    if about is None or not labelled(rows):
         raise InputError(f"{rows.spec.name!r} has no labels; give data with one for each row")
     names = about.labels or tuple(map(str, range(about.levels or 0)))
     found: np.ndarray = np.array(names)[rows.condition]
