@@ -56,12 +56,23 @@ from lowerbound.core.objectives import (
 )
 from lowerbound.core.penalties import SquaredCode, SquaredWeights
 from lowerbound.core.psis import pareto_k
+from lowerbound.core.quantisation import (
+    FSQ,
+    CodebookUse,
+    CodePrior,
+    Commitment,
+    EMACodebook,
+    Quantised,
+    QuantisedPoint,
+    Quantiser,
+)
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [
     "ELBO",
+    "FSQ",
     "IWAE",
     "MMD",
     "STL",
@@ -73,6 +84,9 @@ __all__ = [
     "Bound",
     "Categorical",
     "CodeDensity",
+    "CodePrior",
+    "CodebookUse",
+    "Commitment",
     "Conditional",
     "Constant",
     "ContinuousBernoulli",
@@ -83,6 +97,7 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Distortion",
+    "EMACodebook",
     "Enumerate",
     "Estimator",
     "Exact",
@@ -112,6 +127,9 @@ __all__ = [
     "Point",
     "Poisson",
     "Probed",
+    "Quantised",
+    "QuantisedPoint",
+    "Quantiser",
     "Rate",
     "Rung",
     "Schedule",

@@ -6,8 +6,18 @@ import math
 from typing import Literal
 
 from lowerbound.arguments import Count, NonNegative
-from lowerbound.core import AnalyticELBO, Latent, Pathwise
-from lowerbound.core.quantisation import FSQ, CodebookUse, CodePrior, Commitment, EMACodebook, Quantised, levels_for
+from lowerbound.core import (
+    FSQ,
+    AnalyticELBO,
+    CodebookUse,
+    CodePrior,
+    Commitment,
+    EMACodebook,
+    Latent,
+    Pathwise,
+    Quantised,
+)
+from lowerbound.core.quantisation import levels_for
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets import SUGGESTED_HIDDEN
 from lowerbound.nets.autoregressive import CausalTransformer
