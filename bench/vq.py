@@ -20,7 +20,7 @@ from typing import Any
 from _harness import COMMAND, RESULTS, record, seconds
 
 NET = (
-    "--net conv --hidden 48 96 96 --likelihood discretized-logistic --codes 512 --prior-width 96 --prior-layers 2 "
+    "--net conv --hidden 32 64 64 --likelihood discretized-logistic --codes 512 --prior-width 96 --prior-layers 1 "
     "--batch-size 64 --lr 0.004 --lr-warmup 100"
 )
 MODELS = {"ema": f"--quantiser ema {NET} --epochs 4", "fsq": f"--quantiser fsq {NET} --epochs 2"}
