@@ -58,12 +58,12 @@ def test_shuffling_keeps_each_dimension_and_parts_them() -> None:
     assert sum(tuple(row) in rows for row in shuffled.flatten(0, 1).tolist()) < 5
 
 
-def test_in_eval_mode_only_what_says_something_of_the_model_is_left() -> None:
+def test_in_eval_mode_a_learning_judge_has_no_say() -> None:
     toy = LinearGaussian()
     trace = toy.model().trace(toy.data(4), 2)
     objective = AnalyticELBO() + AdversarialTotalCorrelation(small(), 3.0)
     assert set(objective(trace)) == {"distortion", "rate", "weighted_total_correlation", "discriminator"}
-    assert set(objective.eval()(trace)) == {"distortion", "rate", "weighted_total_correlation"}
+    assert set(objective.eval()(trace)) == {"distortion", "rate"}
 
 
 class Quadratic(nn.Module):
@@ -101,5 +101,5 @@ def test_codes_of_several_names_are_judged_together() -> None:
     a, b = (toy.model().trace(toy.data(5), 2) for _ in range(2))
     both = Trace({"a": a.z, "b": b.z}, {"a": a.q, "b": b.q}, {"a": a.p, "b": b.p}, a.px, a.batch, a.estimator)
     judge = small()
-    found = AdversarialTotalCorrelation(judge).eval()(both)["weighted_total_correlation"]
+    found = AdversarialTotalCorrelation(judge)(both)["weighted_total_correlation"]
     assert_close(found, judge(torch.cat([a.z, b.z], -1)).squeeze(-1).mean(0))

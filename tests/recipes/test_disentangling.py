@@ -37,12 +37,12 @@ def terms(recipe: str, **arguments: Any) -> tuple[dict[str, Tensor], Trace]:
     [
         ("beta-vae", {"beta": 1.0}),
         ("beta-tc-vae", {"beta": 1.0}),
-        ("factor-vae", {"gamma": 0.0}),
+        ("factor-vae", {}),
         ("dip-vae", {"off_diagonal": 0.0, "diagonal": 0.0}),
         ("info-vae", {"alpha": 0.0, "scale": 1.0}),
     ],
 )
-def test_without_its_own_weight_each_is_the_plain_vae(recipe: str, arguments: dict[str, float]) -> None:
+def test_without_its_own_weight_or_judge_each_is_the_plain_vae(recipe: str, arguments: dict[str, float]) -> None:
     found, trace = terms(recipe, **arguments)
     assert_close(sum(found.values()), sum(AnalyticELBO()(trace).values()))
 
@@ -84,6 +84,14 @@ def test_info_weighs_rate_and_match() -> None:
 def test_info_refuses_to_part_codes_from_the_prior() -> None:
     with refused("alpha 0.5 and scale 0.1 would reward codes unlike the prior; raise scale", InputError):
         built("info-vae", alpha=0.5, scale=0.1)
+
+
+def test_gamma_weighs_what_the_discriminator_says() -> None:
+    setup, trace = built("factor-vae", gamma=7.0)
+    judge = setup.objective.right.discriminator
+    found = setup.objective(trace)
+    assert_close(found["weighted_total_correlation"], 7 * judge(trace.z).squeeze(-1).mean(0))
+    assert_close(found["rate"], Rate()(trace)["rate"])
 
 
 def test_the_discriminator_trains_and_is_saved_beside_the_model() -> None:

@@ -22,7 +22,8 @@ class AdversarialTotalCorrelation(Objective):
         discriminator = ½ E[softplus(−D(z))] + ½ E[softplus(D(z̄))],    z̄: each dimension of z shuffled over the batch
 
     One sum, one backward, and each part gets its own gradient only: the first sees z through a D whose weights are
-    held, the second trains D on z that is held. In eval mode the second is left out, for it says nothing of the model.
+    held, the second trains D on z that is held. In eval mode there is neither: the scores of a judge who is still
+    learning do not tell which of two epochs was better.
 
     discriminator: from codes (..., D) to one number each, (..., 1).
     Hyunjik Kim and Andriy Mnih, "Disentangling by factorising", 2018.
@@ -36,11 +37,17 @@ class AdversarialTotalCorrelation(Objective):
         self.discriminator, self.weight = discriminator, weight
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        return self.terms(trace) if self.training else {}
+
+    def terms(self, trace: Trace) -> dict[str, Tensor]:
+        """What the model pays, and what the discriminator pays, (B,) each."""
         z = codes(trace)
         held = {name: weights.detach() for name, weights in self.discriminator.named_parameters()}
         ratio = functional_call(self.discriminator, held, (z,)).squeeze(-1)
-        terms = {"weighted_total_correlation": self.weight * surrogate(trace, ratio, Mean())}
-        return {**terms, "discriminator": trace.mean(self.mistake(z.detach()))} if self.training else terms
+        return {
+            "weighted_total_correlation": self.weight * surrogate(trace, ratio, Mean()),
+            "discriminator": trace.mean(self.mistake(z.detach())),
+        }
 
     def mistake(self, z: Tensor) -> Tensor:
         """The cross-entropy of telling z (K, B, D) from its shuffled self, (K, B) nats."""
