@@ -17,7 +17,7 @@ import lowerbound
 from _harness import RESULTS, record, seconds
 from lowerbound.evaluation.disentanglement import disentanglement
 
-LATENT, EPOCHS, PARTICLES = 10, 7, 16
+LATENT, EPOCHS, PARTICLES = 10, 6, 16
 MODELS: dict[str, dict[str, Any]] = {
     "vae": {},
     "beta-vae": {"beta": 4.0},
