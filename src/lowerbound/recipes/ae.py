@@ -23,7 +23,8 @@ def ae(
 ) -> Setup:
     """Autoencoder: a code for each datum and no price on it; the likelihood mse makes its loss the squared error.
 
-    Geoffrey E. Hinton and Ruslan R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", 2006.
+    Choose it for codes and reconstructions alone, and as the measure of what other prices on a code cost. Geoffrey E.
+    Hinton and Ruslan R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", 2006.
     """
     ends = parts.ends(spec, latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
     return autoencoder(ends, Point(ends.encoder), Distortion(), latent, components)

@@ -22,9 +22,9 @@ def beta_tc_vae(
 ) -> Setup:
     """β-TCVAE: of the rate only the total correlation, the dependence between dimensions, is made dearer.
 
-    The total correlation is estimated from each batch by stratified sampling, so take batches of 100 rows or more.
-    Ricky T. Q. Chen, Xuechen Li, Roger Grosse and David Duvenaud, "Isolating sources of disentanglement in variational
-    autoencoders", 2018.
+    Choose it when each dimension is to speak of one factor and beta-vae blurs too much for it. The total correlation is
+    estimated from each batch by stratified sampling, so take batches of 100 rows or more. Ricky T. Q. Chen, Xuechen Li,
+    Roger Grosse and David Duvenaud, "Isolating sources of disentanglement in variational autoencoders", 2018.
 
     Args:
         beta: weight of the total correlation; 1 is the plain VAE.

@@ -29,9 +29,10 @@ def contractive_ae(
 ) -> Setup:
     """Contractive autoencoder: + weight·‖∂h/∂x‖²_F, so that the code h moves with x only where x must be told apart.
 
-    Salah Rifai, Pascal Vincent, Xavier Muller, Xavier Glorot and Yoshua Bengio, "Contractive auto-encoders: explicit
-    invariance during feature extraction", 2011. They tie the decoder to the encoder, for else codes escape the penalty
-    by shrinking while the decoder grows; here a price on the decoder's weights prevents it, in any network.
+    Choose it when a code must not follow small changes of the datum. Salah Rifai, Pascal Vincent, Xavier Muller, Xavier
+    Glorot and Yoshua Bengio, "Contractive auto-encoders: explicit invariance during feature extraction", 2011. They tie
+    the decoder to the encoder, for else codes escape the penalty by shrinking while the decoder grows; here a price on
+    the decoder's weights prevents it, in any network.
 
     Args:
         activation: the networks' nonlinearity, and the code's.

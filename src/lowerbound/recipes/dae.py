@@ -29,8 +29,9 @@ def dae(
 ) -> Setup:
     """Denoising autoencoder: it is shown a corrupted datum, drawn anew each time, and is to tell the clean one.
 
-    Pascal Vincent, Hugo Larochelle, Yoshua Bengio and Pierre-Antoine Manzagol, "Extracting and composing robust
-    features with denoising autoencoders", 2008. Training and `evaluate` corrupt; the other verbs take x as it is given.
+    Choose it when data come damaged, or for codes that do not hang on single values. Pascal Vincent, Hugo Larochelle,
+    Yoshua Bengio and Pierre-Antoine Manzagol, "Extracting and composing robust features with denoising autoencoders",
+    2008. Training and `evaluate` corrupt; the other verbs take x as it is given.
 
     Args:
         corruption: masking sets values to 0, and patches whole squares; salt-and-pepper sets them to the ends of their

@@ -26,8 +26,9 @@ def dip_vae(
 ) -> Setup:
     """DIP-VAE: the covariance of the codes over the data is held to the identity.
 
-    Abhishek Kumar, Prasanna Sattigeri and Avinash Balakrishnan, "Variational inference of disentangled latent concepts
-    from unlabeled observations", 2018.
+    Choose it when dimensions are to be uncorrelated over the data and the rate is to keep its price. Abhishek Kumar,
+    Prasanna Sattigeri and Avinash Balakrishnan, "Variational inference of disentangled latent concepts from unlabeled
+    observations", 2018.
 
     Args:
         variant: i takes the covariance of the posterior means, ii that of the codes drawn.

@@ -24,9 +24,9 @@ def factor_vae(
 ) -> Setup:
     """FactorVAE: the total correlation made dearer, as judged by a discriminator trained beside the model.
 
-    Model and discriminator share one optimiser and one step; the weights kept are those of the best plain bound. The
-    discriminator of the paper has six layers of 1,000; the default here is smaller. Hyunjik Kim and Andriy Mnih,
-    "Disentangling by factorising", 2018.
+    Choose it where beta-tc-vae would serve but batches must be small. Model and discriminator share one optimiser and
+    one step; the weights kept are those of the best plain bound. The discriminator of the paper has six layers of
+    1,000; the default here is smaller. Hyunjik Kim and Andriy Mnih, "Disentangling by factorising", 2018.
 
     Args:
         gamma: weight of the total correlation, beside the one that it has in the rate.

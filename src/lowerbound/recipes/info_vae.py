@@ -27,9 +27,10 @@ def info_vae(
 ) -> Setup:
     """InfoVAE: the aggregate of the codes is matched to the prior by maximum mean discrepancy.
 
-    distortion + (1 − alpha)·rate + (alpha + scale − 1)·MMD². At alpha = 1, the MMD-VAE, nothing is charged for what a
-    code says of its datum, so the codes' noise shrinks and the bound on log p(x) is loose. Shengjia Zhao, Jiaming Song
-    and Stefano Ermon, "InfoVAE: balancing learning and inference in variational autoencoders", 2019.
+    Choose it when the code is to say much of its datum and all codes together are still to match the prior. distortion
+    + (1 − alpha)·rate + (alpha + scale − 1)·MMD². At alpha = 1, the MMD-VAE, nothing is charged for what a code says of
+    its datum, so the codes' noise shrinks and the bound on log p(x) is loose. Shengjia Zhao, Jiaming Song and Stefano
+    Ermon, "InfoVAE: balancing learning and inference in variational autoencoders", 2019.
 
     Args:
         alpha: share of the rate's information term that is left out; 0 keeps it, 1 drops it and the rate with it.

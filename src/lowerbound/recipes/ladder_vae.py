@@ -30,9 +30,10 @@ def ladder_vae(
 ) -> Setup:
     """Ladder variational autoencoder: layers of z, whose posterior and prior share one way down.
 
-    Casper Kaae Sønderby et al., "Ladder variational autoencoders", 2016; with residual blocks and maps for latents,
-    Arash Vahdat and Jan Kautz, "NVAE: a deep hierarchical variational autoencoder", 2020; free bits, Diederik P. Kingma
-    et al., "Improving variational inference with inverse autoregressive flow", 2016.
+    Choose it for a better log p(x) than one layer of z gives, where there is time for it. Casper Kaae Sønderby et al.,
+    "Ladder variational autoencoders", 2016; with residual blocks and maps for latents, Arash Vahdat and Jan Kautz,
+    "NVAE: a deep hierarchical variational autoencoder", 2020; free bits, Diederik P. Kingma et al., "Improving
+    variational inference with inverse autoregressive flow", 2016.
 
     Args:
         latent: numbers in the z of each layer below the top; of a convolutional ladder, at each place of its map.

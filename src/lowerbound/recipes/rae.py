@@ -29,8 +29,8 @@ def rae(
 ) -> Setup:
     """Regularised autoencoder: small codes, a smooth decoder, and a density fitted to the codes to sample from.
 
-    Partha Ghosh, Mehdi S. M. Sajjadi, Antonio Vergari, Michael Black and Bernhard Schölkopf, "From variational to
-    deterministic autoencoders", 2020.
+    Choose it for samples and smooth codes where no log p(x) is asked for. Partha Ghosh, Mehdi S. M. Sajjadi, Antonio
+    Vergari, Michael Black and Bernhard Schölkopf, "From variational to deterministic autoencoders", 2020.
 
     Args:
         regulariser: of the decoder: l2 is its squared weights, gradient the squared Jacobian of what it gives.

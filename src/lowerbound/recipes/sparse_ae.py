@@ -30,8 +30,9 @@ def sparse_ae(
 ) -> Setup:
     """Sparse autoencoder: an encoder of sigmoids, each of which is active at the rate rho over the data.
 
-    Andrew Ng, "Sparse autoencoder", lecture notes of CS294A, 2011; with the penalty l1, the Laplace prior of Bruno A.
-    Olshausen and David J. Field, 1996.
+    Choose it when units are to be active seldom, so that each can be read by itself. Andrew Ng, "Sparse autoencoder",
+    lecture notes of CS294A, 2011; with the penalty l1, the Laplace prior of Bruno A. Olshausen and David J. Field,
+    1996.
 
     Args:
         activation: the decoder's nonlinearity; the encoder's is the sigmoid.

@@ -26,8 +26,9 @@ def vae(
 ) -> Setup:
     """Variational autoencoder: N(0, I) prior, Gaussian encoder, any likelihood.
 
-    Diederik P. Kingma and Max Welling, "Auto-encoding variational Bayes", 2014; with the bound iwae, Yuri Burda,
-    Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
+    Choose it first: it encodes, samples and gives a bound on log p(x), and the others are measured against it. Diederik
+    P. Kingma and Max Welling, "Auto-encoding variational Bayes", 2014; with the bound iwae, Yuri Burda, Roger Grosse
+    and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
 
     Args:
         bound: elbo has its KL in closed form, elbo-mc by Monte Carlo; iwae is the importance-weighted bound.

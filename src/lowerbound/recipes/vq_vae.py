@@ -44,10 +44,11 @@ def vq_vae(
 ) -> Setup:
     """Vector-quantised autoencoder: a grid of codes from one codebook, and a causal transformer as their prior.
 
-    q(z|x) is a mass on one grid of codes and the prior a mass over them, so the objective less the commitment is a
-    lower bound on log p(x). The prior is trained along: its log p(z) reaches neither encoder nor codebook.
-    Aäron van den Oord, Oriol Vinyals and Koray Kavukcuoglu, "Neural discrete representation learning", 2017; with
-    the quantiser fsq, Fabian Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", 2023.
+    Choose it for discrete codes, to compress with or as the tokens of another model. q(z|x) is a mass on one grid of
+    codes and the prior a mass over them, so the objective less the commitment is a lower bound on log p(x). The prior
+    is trained along: its log p(z) reaches neither encoder nor codebook. Aäron van den Oord, Oriol Vinyals and Koray
+    Kavukcuoglu, "Neural discrete representation learning", 2017; with the quantiser fsq, Fabian Mentzer et al., "Finite
+    scalar quantization: VQ-VAE made simple", 2023.
 
     Args:
         quantiser: ema is a codebook that follows the encoder by moving averages; fsq rounds a few bounded numbers.
