@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import lowerbound
-from catalogue import Case, spec, variable
+from catalogue import Case, batch, spec, variable
+from lowerbound.core import Batch
 from lowerbound.data.dataset import load_data
+from lowerbound.evaluation.perdatum import PARTICLES_FOR_TERMS, traced
 from lowerbound.recipes import get
 from lowerbound.training.progress import Silent
 
@@ -38,6 +41,13 @@ def test_log_p_is_the_bound_whatever_the_particles(fitted: lowerbound.Fitted) ->
     one, many = (fitted.evaluate(split="validation", particles=k) for k in (1, 1000))
     assert one["log_p"]["value"] == pytest.approx(one["elbo"]["value"], abs=1e-4)
     assert many["log_p"]["value"] == pytest.approx(one["log_p"]["value"], abs=1e-4)
+
+
+def test_one_particle_says_what_all_would(fitted: lowerbound.Fitted) -> None:
+    seen = fitted.setup.see(Batch({"x": torch.from_numpy(load_data("digits").arrays["x"][:5])}))
+    assert traced(fitted.setup, seen, 5000).log_w.shape == (1, 5)
+    vae = Case("vae", "byte", ()).build()
+    assert traced(vae, vae.see(batch("byte", 5)), 5000).log_w.shape == (PARTICLES_FOR_TERMS, 5)
 
 
 def test_codes_say_what_a_reconstruction_needs(fitted: lowerbound.Fitted) -> None:

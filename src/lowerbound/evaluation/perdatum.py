@@ -6,7 +6,8 @@ from torch import Tensor, cat
 from torch.distributions import Distribution
 
 from lowerbound.core import Batch, Distortion, Rate, Trace, log_marginal
-from lowerbound.core.latent import Model
+from lowerbound.core.distributions import is_certain
+from lowerbound.core.latent import Model, named
 from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation.rawdata import expected
 from lowerbound.recipes.registry import Setup
@@ -16,8 +17,9 @@ PARTICLES_FOR_TERMS = 16
 
 
 def traced(setup: Setup, seen: Batch, particles: int) -> Trace:
-    """A trace for the terms: at most `PARTICLES_FOR_TERMS` particles."""
-    return setup.model.trace(seen, min(particles, PARTICLES_FOR_TERMS), setup.estimator)
+    """A trace for the terms: at most `PARTICLES_FOR_TERMS` particles, and one where all would be the same."""
+    certain = all(is_certain(q) for q in named(setup.model.infer(seen[:1])).values())
+    return setup.model.trace(seen, 1 if certain else min(particles, PARTICLES_FOR_TERMS), setup.estimator)
 
 
 def terms(model: Model, trace: Trace, particles: int) -> dict[str, Tensor]:
