@@ -53,10 +53,10 @@ COMMON = {
 
 INTRODUCTION = f"""# The zoo
 
-Written by `python bench/zoo.py`, which trains each recipe at its defaults on MNIST, for about {BUDGET:.0f} seconds of one
-core or for one epoch where that takes longer, and measures it on the first {COUNT:,} test pictures. So little training
-shows what a recipe is like, not how good it can get: for figures of whole trainings see [results](results.md). In the
-pictures: data, their reconstructions, samples.
+Written by `python bench/zoo.py`, which trains each recipe at its defaults on MNIST, for about {BUDGET:.0f} seconds of
+one core or for one epoch where that takes longer, and measures it on the first {COUNT:,} test pictures. So little
+training shows what a recipe is like, not how good it can get: for figures of whole trainings see
+[results](results.md). In the pictures: data, their reconstructions, samples.
 
 log p(x) is in nats, estimated by {PARTICLES} particles a datum, which is on average too low, not too high; models
 without a bound have none. The distortion, −E log p(x|z), is in nats too, and of one likelihood alone. The squared error
