@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "lowerbound"
 # From the bottom up; what stands in one row may not import each other, but for parts of one package.
 LAYERS = (
     {"errors"},
-    {"arguments", "files", "randomness", "distributed"},
+    {"arguments", "files", "randomness", "distributed", "precision"},
     {"core", "nets"},
     {"data"},
     {"recipes"},

@@ -227,6 +227,52 @@ class LogitBernoulli(Bernoulli):
         return F.logsigmoid((2 * value - 1) * self.logits)
 
 
+def bernoulli_log_mass(logits: Tensor, value: Tensor, event_dims: int) -> Tensor:
+    """What `LogitBernoulli` gives, summed over the last dimensions, in half the time and with half the gradient's.
+
+    value: 0 or 1, of the logits' shape or of its last dimensions; no gradient goes to it.
+
+    >>> bernoulli_log_mass(torch.zeros(5, 2), torch.ones(2), 1)
+    tensor([-1.3863, -1.3863, -1.3863, -1.3863, -1.3863])
+    """
+    if logits.shape[-value.dim() :] != value.shape:
+        logits = logits.expand(torch.broadcast_shapes(logits.shape, value.shape))
+    mass: Tensor = _BernoulliLogMass.apply(logits.flatten(-event_dims), value.flatten(-event_dims))
+    return mass
+
+
+@final
+class _BernoulliLogMass(torch.autograd.Function):
+    """Σ_d log σ(−u_d) with u = (1−2x)·l, as −Σ_d max(u_d, 0) − log Π_d (1 + e^(−|u_d|)).
+
+    Each factor lies between 1 and 2, so that as many as the type has binary exponents multiply without overflow, and a
+    logarithm is taken of the products alone; a logarithm for each dimension is most of the cost otherwise.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, value)
+        u = torch.rsub(value, 1, alpha=2) * logits
+        factors = u.abs().neg_().exp_().add_(1)
+        return -(u.clamp_min_(0).sum(-1) + log_product(factors))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        logits, value = ctx.saved_tensors
+        return (value - logits.sigmoid()) * gradient.unsqueeze(-1), None
+
+
+def log_product(factors: Tensor) -> Tensor:
+    """log Π over the last dimension of numbers between 1 and 2.
+
+    >>> log_product(torch.full((1000,), 2.0)).round()
+    tensor(693.)
+    """
+    most, count = int(math.log2(torch.finfo(factors.dtype).max)), factors.shape[-1]
+    size = next(size for size in range(most, 0, -1) if count % size == 0)
+    return factors.unflatten(-1, (count // size, size)).prod(-1).log_().sum(-1)
+
+
 @final
 class ContinuousBernoulli(Distribution):
     r"""The density on [0, 1] proportional to λ^x (1−λ)^(1−x), with λ = sigmoid(logits).
@@ -496,8 +542,14 @@ def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor
     stand in for what is missing without a NaN passing through the gradient.
     """
     if mask is None:
-        return d.log_prob(x)
+        return _whole_log_prob(d, x)
     if not isinstance(d, Independent):
         raise ValueError(f"a mask needs a likelihood that factorises over its event; {type(d).__name__} does not")
     entries = torch.where(mask, d.base_dist.log_prob(torch.where(mask, x, 0)), 0)
     return entries.flatten(-d.reinterpreted_batch_ndims).sum(-1) if d.reinterpreted_batch_ndims else entries
+
+
+def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
+    if not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)) or x.requires_grad:
+        return d.log_prob(x)
+    return bernoulli_log_mass(d.base_dist.logits, x, d.reinterpreted_batch_ndims)

@@ -24,6 +24,7 @@ from lowerbound.core.latent import Trace, named
 from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective
 from lowerbound.distributed import World
+from lowerbound.precision import exact_products
 
 DECAY = 0.95
 """Of the moving averages over batches that a learned codebook follows. The papers have 0.99; with a shorter memory a
@@ -95,7 +96,7 @@ class EMACodebook(Quantiser):
         return with_value(self.vectors(index), h)
 
     def index(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False), torch.no_grad():
+        with torch.autocast(z.device.type, enabled=False), exact_products(), torch.no_grad():
             # argmin ‖z − e‖² = argmax z·e − ½‖e‖². On a CPU `max` takes half of `argmax`'s time.
             nearness = z.reshape(-1, self.width) @ self.codebook.T - 0.5 * self.codebook.square().sum(-1)
             return nearness.max(-1).indices.reshape(z.shape[:-1])
@@ -106,7 +107,7 @@ class EMACodebook(Quantiser):
     @torch.no_grad()
     def follow(self, h: Tensor, index: Tensor) -> None:
         """Move the codes towards the vectors h (N, width) that were assigned to them, and revive the dead."""
-        with torch.autocast(h.device.type, enabled=False):
+        with torch.autocast(h.device.type, enabled=False), exact_products():
             counts, sums, spare = self._statistics(h, index)
         usage = torch.lerp(self.usage, counts, 1 - DECAY)
         step = (1 - DECAY) / usage.clamp_min(torch.finfo(usage.dtype).tiny)

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 from torch import nn
@@ -14,33 +15,49 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowerbound.core.batch import Batch
 from lowerbound.errors import InputError
+from lowerbound.precision import has_bf16_units, products
 from lowerbound.recipes.registry import Setup
 from lowerbound.run.settings import Settings
 
-BF16_PAYS_FROM = 3e8
-"""Floating-point operations in the matrix products of one forward pass; below, casting weights costs what it saves."""
+ROUGH_PRODUCTS_PAY_FROM, AUTOCAST_PAYS_FROM = 6e7, 3e8
+"""Floating-point operations in the matrix products of one forward pass.
+
+Below the first, overheads outweigh the products. From there a CPU rounds the operands of single products to bfloat16;
+from the second (for a perceptron some 200 rows a step) the copies that autocast makes of all weights are won back, too.
+"""
+
+Mode = Literal["fp32", "rough products", "autocast"]
 
 
-def autocast(settings: Settings, device: torch.device, flops: Callable[[], int]) -> AbstractContextManager[object]:
-    """Return the context in which the forward pass runs; `flops` counts that pass, if need be."""
-    wanted = settings.precision == "bf16" or (settings.precision == "auto" and bf16_pays(device, flops))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
-
-
-def bf16_pays(device: torch.device, flops: Callable[[], int]) -> bool:
-    """Tell whether the device has bfloat16 matrix units and a forward pass keeps them busy.
+def mode(settings: Settings, device: torch.device, flops: Callable[[], int]) -> Mode:
+    """Return how a step's numbers are multiplied; `flops` counts a forward pass, if need be.
 
     Example:
-        >>> bf16_pays(torch.device("cpu"), flops=lambda: 1000)
-        False
+        >>> mode(Settings(), torch.device("cpu"), flops=lambda: 1000)
+        'fp32'
     """
-    return _has_bf16_units(device) and flops() >= BF16_PAYS_FROM
+    if settings.precision == "auto":
+        return _mode_that_pays(device, settings.compile != "on", flops) if has_bf16_units(device) else "fp32"
+    return "autocast" if settings.precision == "bf16" else "fp32"
 
 
-def _has_bf16_units(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.cpu._is_amx_tile_supported()
+def _mode_that_pays(device: torch.device, eager: bool, flops: Callable[[], int]) -> Mode:
+    count = flops()
+    if count >= AUTOCAST_PAYS_FROM:
+        return "autocast"
+    # A compiled step could not make the exceptions of `exact_products`.
+    rough = device.type == "cpu" and eager and count >= ROUGH_PRODUCTS_PAY_FROM
+    return "rough products" if rough else "fp32"
+
+
+def forward_context(mode: Mode, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the forward pass runs."""
+    return torch.autocast(device.type, torch.bfloat16) if mode == "autocast" else nullcontext()
+
+
+def step_context(mode: Mode) -> AbstractContextManager[object]:
+    """Return the context in which whole steps run, backward passes included."""
+    return products("bf16" if mode == "rough products" else "fp32")
 
 
 @torch.no_grad()

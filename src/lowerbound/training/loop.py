@@ -17,7 +17,7 @@ from lowerbound.errors import DivergedError, InputError, Interrupted
 from lowerbound.randomness import derive, isolated, permutation, reseed
 from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import Outcome, Run, modules_of
-from lowerbound.training.acceleration import autocast, compiled, forward_flops
+from lowerbound.training.acceleration import compiled, forward_context, forward_flops, mode, step_context
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
@@ -76,7 +76,8 @@ class Trainer:
         self.loss = Loss(run.draw().to(device))
         self.state = State(self.loss, self.settings)
         self.clock = torch.zeros((), dtype=torch.int64, device=device)
-        self.context = autocast(self.settings, device, self._flops)
+        precision = mode(self.settings, device, self._flops)
+        self.context, self.products = forward_context(precision, device), step_context(precision)
         self.pass_forward = parallel(compiled(self.loss, self.settings, device), world)
         validation = data.split("validation").resident(device)
         self.validation = Validation(validation, self.batch_size, self.settings.seed, device, world)
@@ -86,14 +87,18 @@ class Trainer:
         """Train from where the run stands to its end."""
         self._resume()
         try:
-            while not self._over():
-                for batch in self.rows.batches(self._order()):
-                    self._take_step(batch)
-                    self._attend()
+            with self.products:
+                self._train()
             self._finish("trained")
         finally:
             self.journal.close()
         self.world.wait()
+
+    def _train(self) -> None:
+        while not self._over():
+            for batch in self.rows.batches(self._order()):
+                self._take_step(batch)
+                self._attend()
 
     def _take_step(self, batch: Batch) -> None:
         state = self.state
