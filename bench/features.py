@@ -2,44 +2,72 @@
 
     python bench/features.py [MODEL ...]      (default: all)
 
-The commands a user would type: lowerbound train, then lowerbound features.
+What the verb features does after lowerbound train, with the components and the pixels measured once for each data set.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
+import time
 from typing import Any
 
-from _harness import RESULTS, call, record, seconds, threads
+import lowerbound
+from _harness import RESULTS, record
+from lowerbound.evaluation.probes import Splits, accuracies, labelled, plain, principal
+from lowerbound.training.progress import Silent
 
 WIDTH = 16
 LABELLED = 10_000
 DATA = ("mnist", "fashion-mnist")
-COMMON = f"--latent {WIDTH} --batch-size 250 --lr 0.001 --schedule cosine"
-MODELS = {
-    "ae": f"ae --likelihood mse --epochs 30 {COMMON}",
-    "vae": f"vae --epochs 30 {COMMON}",
-}
-REPRESENTATIONS = {"pca": f"PCA, {WIDTH} components", "raw": "784 pixels"}
+COMMON = {"latent": WIDTH, "epochs": 20, "batch_size": 250}
+MODELS: dict[str, dict[str, Any]] = {"ae": {"likelihood": "mse"}, "vae": {}}
+KEPT = RESULTS / "features.json"
 
 NOTES = (
     f"Accuracy on the 10,000 test pictures. Each classifier is fitted to {LABELLED:,} labelled training pictures; the "
     "penalty of the logistic regression and the number of neighbours are chosen on 5,000 validation pictures. One seed "
-    "each; ± is the standard error of a share of 10,000."
+    "each; ± is the standard error of a share of 10,000. Training: seconds of one core."
 )
+
+Rows = dict[tuple[str, str], dict[str, Any]]
 
 
 def main() -> None:
-    kept = RESULTS / "features.json"
-    rows = {key(row): row for row in (json.loads(kept.read_text())["rows"] if kept.exists() else [])}
-    for model in sys.argv[1:] or MODELS:
-        for data in DATA:
-            rows.update({key(row): row for row in measure(model, data)})
-            ordered = sorted(rows.values(), key=lambda row: (DATA.index(row["data"]), row["logistic regression"]))
-            record("features", "Features: what codes are good for", "python bench/features.py", ordered, NOTES)
+    rows: Rows = {key(row): row for row in (json.loads(KEPT.read_text())["rows"] if KEPT.exists() else [])}
+    for data in DATA:
+        measure(data, sys.argv[1:] or list(MODELS), rows)
+
+
+def measure(data: str, models: list[str], rows: Rows) -> None:
+    """Put the rows of a data set into the table, one at a time."""
+    found = lowerbound.load_data(data)
+    x, labels = labelled(found, LABELLED)
+    raw = {split: plain(found.spec, values) for split, values in x.items()}
+    others = {f"PCA, {WIDTH} components": lambda: principal(raw, WIDTH), "784 pixels": lambda: raw}
+    for name, features in others.items():
+        if (data, name) not in rows:
+            keep(rows, row(data, name, features(), labels))
+    for model in models:
+        keep(rows, codes(model, data, x, labels))
+
+
+def codes(model: str, data: str, x: dict[str, Any], labels: Splits) -> dict[str, Any]:
+    """The row of a model's codes."""
+    start = time.process_time()
+    fitted = lowerbound.train(model, data, **COMMON, **MODELS[model], progress=Silent())
+    about = {"training": f"{time.process_time() - start:.0f} s", "arguments": shown({**COMMON, **MODELS[model]})}
+    z = {split: fitted.encode(values) for split, values in x.items()}
+    return row(data, f"{model}, {WIDTH} dimensions", z, labels) | about
+
+
+def row(data: str, name: str, features: Splits, labels: Splits) -> dict[str, Any]:
+    """A row of the table."""
+    found = accuracies(features, labels)
+    linear, nearest = (f"{found[probe]['accuracy']:.2%} ± {found[probe]['stderr']:.2%}" for probe in ("linear", "knn"))
+    validation = f"{found['linear']['validation_accuracy']:.2%}"
+    names = ("data", "features", "logistic regression", "the same on validation", "nearest neighbours")
+    return {**dict(zip(names, (data, name, linear, validation, nearest))), "training": "", "arguments": ""}
 
 
 def key(row: dict[str, Any]) -> tuple[str, str]:
@@ -47,24 +75,16 @@ def key(row: dict[str, Any]) -> tuple[str, str]:
     return row["data"], row["features"]
 
 
-def measure(model: str, data: str) -> list[dict[str, Any]]:
-    """The rows of a model's codes on some data, and of what they are compared with."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = str(Path(folder) / "run")
-        training = seconds(lambda: call("train", *MODELS[model].split(), "--data", data, "--out", run, "--quiet"))
-        found = call("features", run, "--count", str(LABELLED))
-    others = [row(data, name, found[which]) for which, name in REPRESENTATIONS.items()]
-    about = {"training": f"{training / 60:.1f} min", "threads": threads(), "options": f"`{MODELS[model]}`"}
-    return [row(data, f"{model}, {WIDTH} dimensions", found["codes"]) | about, *others]
+def shown(arguments: dict[str, Any]) -> str:
+    """Arguments as they are written."""
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
-def row(data: str, features: str, found: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table."""
-    linear, nearest = (f"{found[probe]['accuracy']:.2%} ± {found[probe]['stderr']:.2%}" for probe in ("linear", "knn"))
-    validation = f"{found['linear']['validation_accuracy']:.2%}"
-    names = ("data", "features", "logistic regression", "the same on validation", "nearest neighbours")
-    columns = dict(zip(names, (data, features, linear, validation, nearest)))
-    return columns | {"training": "", "threads": "", "options": ""}
+def keep(rows: Rows, found: dict[str, Any]) -> None:
+    """Put a row into the table and write it."""
+    rows[key(found)] = found
+    ordered = sorted(rows.values(), key=lambda row: (DATA.index(row["data"]), row["logistic regression"]))
+    record("features", "Features: what codes are good for", "python bench/features.py", ordered, NOTES)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def probe(codes: Splits, raw: Splits, labels: Splits) -> dict[str, Any]:
     if len(np.unique(labels["train"])) < 2:
         raise InputError("a probe tells labels apart, and the training rows have only one; give data with two or more")
     features = {"codes": codes, "pca": principal(raw, codes["train"].shape[1]), "raw": raw}
-    return {"rows": len(labels["train"]), **{name: _measured(each, labels) for name, each in features.items()}}
+    return {"rows": len(labels["train"]), **{name: accuracies(each, labels) for name, each in features.items()}}
 
 
 def principal(raw: Splits, width: int) -> Splits:
@@ -116,7 +116,8 @@ def principal(raw: Splits, width: int) -> Splits:
     return {name: pca.transform(rows) for name, rows in raw.items()}
 
 
-def _measured(features: Splits, labels: Splits) -> dict[str, Any]:
+def accuracies(features: Splits, labels: Splits) -> dict[str, Any]:
+    """What each classifier reads off the features (N, D), by its name, and their width."""
     found = {name: probe.measure(features, labels) for name, probe in PROBES.items()}
     return {"width": int(features["train"].shape[1]), **found}
 
