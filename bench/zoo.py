@@ -3,7 +3,7 @@
     python bench/zoo.py                  (the recipes that have not been measured yet, then the page)
     python bench/zoo.py vae ladder-vae   (these, measured anew)
 
-Each is trained at its defaults for about a minute: for one epoch, and, if that is quick, for as many as fit.
+Each is trained at its defaults for about half a minute: for one epoch, and, if that is quick, for as many as fit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lowerbound.recipes import Recipe
 from lowerbound.training.progress import Silent
 
 DATA = "mnist"
-BUDGET = 60.0
+BUDGET = 30.0
 """Seconds of one core for each recipe's training, unless one epoch takes more."""
 PARTICLES = 100
 COUNT = 1000
