@@ -17,7 +17,8 @@ from lowerbound.core.latent import Trace
 from lowerbound.core.objectives import Objective, surrogate
 
 NEGLIGIBLE = -80.0
-"""Shares of log q(z_d) below this are raised to it: nothing beside a code's own share, and exp of less is slow."""
+"""The logarithm of a row's part in q(z_d) is raised to this: e^−80 is nothing beside the own row's, and exp of less is
+slow."""
 
 
 class Decomposition(NamedTuple):
