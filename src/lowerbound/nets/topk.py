@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import isqrt
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lowerbound.errors import InputError
 
 BLOCK = 1 << 23
 """Responses computed at once: of a wide dictionary there are never more in memory."""
@@ -18,6 +20,11 @@ BANDWIDTH = 0.1
 
 FORGET = 0.01
 """Share of a running mean that each step renews."""
+
+SLOTS = 4
+"""A datum may use up to so many times k units where the activation leaves their number free."""
+
+ActivationName = Literal["topk", "batch-topk", "jump-relu"]
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -199,6 +206,20 @@ class _Step(torch.autograd.Function):
         width = BANDWIDTH * threshold
         near = (response - threshold).abs() < width / 2
         return None, torch.where(near, -grads[0] / width, 0)
+
+
+def activation(name: ActivationName, k: int, width: int) -> Activation:
+    """The activation by name, for k units of `width` a datum.
+
+    >>> activation("batch-topk", 8, 100).slots
+    32
+    """
+    if k > width:
+        raise InputError(f"k is {k}, more units than the {width} of latent; lower k or raise latent")
+    slots = min(SLOTS * k, width)
+    if name == "topk":
+        return TopK(k)
+    return BatchTopK(k, slots) if name == "batch-topk" else JumpReLU(width, k, slots)
 
 
 def used(value: Tensor) -> Tensor:

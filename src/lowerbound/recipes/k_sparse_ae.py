@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from torch import Tensor
 
@@ -12,17 +11,13 @@ from lowerbound.core import Batch, Distortion, Pathwise
 from lowerbound.core.sparse_codes import Revival, SparseCoding, UnitsUsed, UnitUse
 from lowerbound.data.spec import DataSpec
 from lowerbound.data.views import view_for
-from lowerbound.errors import InputError
+from lowerbound.nets import topk
 from lowerbound.nets.dictionary import Dictionary, SparseEncoder
-from lowerbound.nets.topk import Activation, BatchTopK, JumpReLU, TopK
 from lowerbound.recipes import parts
 from lowerbound.recipes.registry import Setup, recipe
 
-SLOTS = 4
-"""A datum may use up to so many times k units where the activation leaves their number free."""
-
-LONGEST_IDLE = 10_000_000
-"""A unit of no use to so many data is dead, however many there are in an epoch."""
+OVERDUE = 20
+"""A unit is dead that would have been used so often by now, were all used alike."""
 
 
 @recipe("k-sparse-ae")
@@ -31,7 +26,7 @@ def k_sparse_ae(
     *,
     latent: Count = 16_384,
     k: Count = 32,
-    activation: Literal["topk", "batch-topk", "jump-relu"] = "topk",
+    activation: topk.ActivationName = "topk",
     likelihood: parts.LikelihoodName = "auto",
     dead_after: Count | None = None,
     revive: NonNegative = 1 / 32,
@@ -39,7 +34,8 @@ def k_sparse_ae(
 ) -> Setup:
     """k-sparse autoencoder: each datum a sum of k directions out of very many; no prior, so no bound on log p(x).
 
-    A sample is the reconstruction of a training datum drawn at random. With the likelihood mse the loss is the squared
+    Choose it to learn which directions data are made of, such as a network's activations, not to draw new data: a
+    sample is the reconstruction of a training datum drawn at random. With the likelihood mse the loss is the squared
     error. Alireza Makhzani and Brendan Frey, "k-sparse autoencoders", 2013; Leo Gao et al., "Scaling and evaluating
     sparse autoencoders", 2024.
 
@@ -48,7 +44,8 @@ def k_sparse_ae(
         k: units that a datum uses: exactly with topk, on average with batch-topk and jump-relu.
         activation: topk keeps the k largest responses of each datum, batch-topk those of a batch, jump-relu those
             above a learned threshold of each unit.
-        dead_after: data to which a unit is of no use before it counts as dead and is revived; by default an epoch's.
+        dead_after: data to which a unit is of no use before it counts as dead and is revived; by default as many as
+            would use each unit 20 times, were all used alike.
         revive: weight of the loss by which dead units learn what the living leave over.
         pull: with jump-relu, weight of (units used / k - 1) squared.
     """
@@ -56,8 +53,8 @@ def k_sparse_ae(
     name = parts.likelihood_name(likelihood, x)
     family, read = parts.family(name), parts.reads(x, name)
     dictionary = Dictionary(latent, (*x.shape, family.per_value(x)) if family.per_value(x) > 1 else x.shape)
-    kept = _activation(activation, k, latent)
-    encoder = SparseEncoder(x.shape, latent, kept, dead_after or min(spec.splits["train"], LONGEST_IDLE))
+    kept = topk.activation(activation, k, latent)
+    encoder = SparseEncoder(x.shape, latent, kept, dead_after or OVERDUE * latent // k)
     encoder.look_for(dictionary)
     model = SparseCoding(encoder, {x.name: family.build(dictionary, x)}, latent, kept.slots, read)
 
@@ -75,12 +72,3 @@ def k_sparse_ae(
         settle=model.settle,
         meters=lambda: (UnitUse(latent),),
     )
-
-
-def _activation(name: str, k: int, width: int) -> Activation:
-    if k > width:
-        raise InputError(f"k is {k}, more units than the {width} of latent; lower k or raise latent")
-    slots = min(SLOTS * k, width)
-    if name == "topk":
-        return TopK(k)
-    return BatchTopK(k, slots) if name == "batch-topk" else JumpReLU(width, k, slots)
