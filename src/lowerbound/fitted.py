@@ -33,6 +33,7 @@ from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.probes import labelled, plain, probe
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
 from lowerbound.evaluation.watching import Watch, watched
+from lowerbound.precision import Precision, products
 from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
 from lowerbound.run.folder import Run
@@ -193,15 +194,24 @@ class Fitted:
         marked = as_array(anomalous, "the marks").astype(bool)
         return detections(self.scores(x, particles, seed), marked)
 
-    def log_prob(self, x: Values, particles: int = 1000, seed: int = 0, watch: Watch | None = None) -> Array:
+    def log_prob(
+        self,
+        x: Values,
+        particles: int = 1000,
+        seed: int = 0,
+        watch: Watch | None = None,
+        precision: Precision = "fp32",
+    ) -> Array:
         """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `log_marginal`.
+
+        precision: of matrix products; bf16 is quicker where there are units for it (see docs/results.md for its error).
 
         Raises:
             InputError: the model gives no bound on log p(x) (a plain autoencoder).
         """
         particles = _positive("particles", particles)
         batches = rawdata.batches(self.spec, x)
-        with self._drawing(seed, "log_prob"):
+        with self._drawing(seed, "log_prob"), products(precision):
             seen = (self._seen(batch.to(self.device)) for batch in watched(batches, watch))
             parts = [log_marginal(self.setup.model, self._with_bound(batch), particles).log_p for batch in seen]
         return rawdata.to_array(torch.cat(parts) + self.setup.log_volume)
@@ -213,14 +223,17 @@ class Fitted:
         particles: int = 5000,
         seed: int = 0,
         watch: Watch | None = None,
+        precision: Precision = "fp32",
     ) -> dict[str, Any]:
         """All figures on a split, as JSON values; see `evaluation.metrics.evaluate`.
 
-        data: anything that `load_data` takes; by default what the model was trained on.
+        data: anything that `load_data` takes; by default what the model was trained on. precision: as of `log_prob`.
         """
         rows = self.rows(data, split)
-        figures = metrics.evaluate(self.setup, rows, _positive("particles", particles), seed, watch)
-        return {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split, **figures}
+        with products(precision):
+            figures = metrics.evaluate(self.setup, rows, _positive("particles", particles), seed, watch)
+        made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
+        return {**made_of, "precision": precision, **figures}
 
     def rows(self, data: Any = None, split: str = "test") -> Rows:
         """The train, validation or test split of data for this model, or all of them; see `dataset`."""

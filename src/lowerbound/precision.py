@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
+
+from lowerbound.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 
@@ -27,6 +29,8 @@ def products(precision: Precision) -> AbstractContextManager[None]:
         ...     print(torch.get_float32_matmul_precision())
         medium
     """
+    if precision not in get_args(Precision):
+        raise InputError(f"there is no precision {precision!r}; choose one of {', '.join(get_args(Precision))}")
     return multiplied("medium") if precision == "bf16" else nullcontext()
 
 

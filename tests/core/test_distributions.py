@@ -16,6 +16,7 @@ from lowerbound.core.distributions import (
     ContinuousBernoulli,
     DiscretizedLogistic,
     Flat,
+    LogitBernoulli,
     LogScaleNormal,
     NegativeBinomial,
     PointMass,
@@ -235,3 +236,23 @@ def test_continuous_bernoulli_at_extreme_logits_is_exponential() -> None:
     assert_close(d.log_prob(x), (-logits).log() + x * logits, within=1e-9)
     assert_close(d.mean * -logits, 1.0, within=1e-9)
     assert_close(d.variance * logits.square(), 1.0, within=1e-9)
+
+
+@pytest.mark.parametrize("event", [(1,), (64,), (28, 28), (787,), (127,), (3, 200)])
+def test_summing_a_bernoulli_by_products_gives_its_log_prob(event: tuple[int, ...]) -> None:
+    """Also for counts of dimensions that are prime, and where most factors are 2 or 1."""
+    shape = (5, 4, *event)
+    logits = torch.cat([5 * torch.randn(3, *shape[1:]), torch.zeros(1, *shape[1:]), torch.full((1, *shape[1:]), 300.0)])
+    d = Independent(LogitBernoulli(logits.double()), len(event))
+    x = torch.randint(0, 2, (4, *event)).double()
+    with torch.no_grad():
+        found = observed_log_prob(d, x, None)
+    torch.testing.assert_close(found, d.log_prob(x), rtol=1e-13, atol=1e-12)
+
+
+def test_a_certain_bernoulli_has_mass_one_or_none() -> None:
+    logits = torch.tensor([[torch.inf, -torch.inf]])
+    with torch.no_grad():
+        d = Independent(LogitBernoulli(logits), 1)
+        assert observed_log_prob(d, torch.tensor([[1.0, 0.0]]), None).tolist() == [0.0]
+        assert observed_log_prob(d, torch.tensor([[1.0, 1.0]]), None).tolist() == [-torch.inf]

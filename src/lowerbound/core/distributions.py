@@ -11,6 +11,7 @@ from torch.distributions import Bernoulli, Distribution, Gamma, Independent, Nor
 from torch.nn import functional as F
 
 Shape = Size | list[int] | tuple[int, ...]
+CACHED = 1 << 17  # numbers of which a few intermediate copies fit in a core's own cache
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -227,39 +228,18 @@ class LogitBernoulli(Bernoulli):
         return F.logsigmoid((2 * value - 1) * self.logits)
 
 
-def bernoulli_log_mass(logits: Tensor, value: Tensor, event_dims: int) -> Tensor:
-    """What `LogitBernoulli` gives, summed over the last dimensions, in half the time and with half the gradient's.
+def bernoulli_log_mass(logits: Tensor, value: Tensor) -> Tensor:
+    """`LogitBernoulli.log_prob` summed over the last dimension, in half the time or less; for values alone.
 
-    value: 0 or 1, of the logits' shape or of its last dimensions; no gradient goes to it.
+    With u = (1−2x)·l it is −Σ max(u, 0) − log Π (1 + e^(−|u|)). Each factor lies between 1 and 2, so as many as the
+    type has binary exponents multiply without overflow, and few logarithms are taken. Its gradient would be slow.
 
-    >>> bernoulli_log_mass(torch.zeros(5, 2), torch.ones(2), 1)
+    >>> bernoulli_log_mass(torch.zeros(5, 2), torch.ones(2))
     tensor([-1.3863, -1.3863, -1.3863, -1.3863, -1.3863])
     """
-    if logits.shape[-value.dim() :] != value.shape:
-        logits = logits.expand(torch.broadcast_shapes(logits.shape, value.shape))
-    mass: Tensor = _BernoulliLogMass.apply(logits.flatten(-event_dims), value.flatten(-event_dims))
-    return mass
-
-
-@final
-class _BernoulliLogMass(torch.autograd.Function):
-    """Σ_d log σ(−u_d) with u = (1−2x)·l, as −Σ_d max(u_d, 0) − log Π_d (1 + e^(−|u_d|)).
-
-    Each factor lies between 1 and 2, so that as many as the type has binary exponents multiply without overflow, and a
-    logarithm is taken of the products alone; a logarithm for each dimension is most of the cost otherwise.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, value)
-        u = torch.rsub(value, 1, alpha=2) * logits
-        factors = u.abs().neg_().exp_().add_(1)
-        return -(u.clamp_min_(0).sum(-1) + log_product(factors))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits, value = ctx.saved_tensors
-        return (value - logits.sigmoid()) * gradient.unsqueeze(-1), None
+    u = torch.rsub(value, 1, alpha=2) * logits
+    factors = u.abs().neg_().exp_().add_(1)
+    return -(u.clamp_min_(0).sum(-1) + log_product(factors))
 
 
 def log_product(factors: Tensor) -> Tensor:
@@ -550,6 +530,11 @@ def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor
 
 
 def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
-    if not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)) or x.requires_grad:
+    dims = d.reinterpreted_batch_ndims if isinstance(d, Independent) else 0
+    if torch.is_grad_enabled() or not (dims and isinstance(d.base_dist, LogitBernoulli)):
         return d.log_prob(x)
-    return bernoulli_log_mass(d.base_dist.logits, x, d.reinterpreted_batch_ndims)
+    logits, value = d.base_dist.logits.flatten(-dims), x.flatten(-dims)
+    if logits.dim() <= value.dim() or logits.device.type != "cpu":
+        return bernoulli_log_mass(logits, value)
+    # Several particles at a time, so that what is made on the way stays in the cache.
+    return torch.cat([bernoulli_log_mass(part, value) for part in logits.split(max(1, CACHED // value.numel()))])
