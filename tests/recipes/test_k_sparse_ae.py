@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import lowerbound
 from agree import assert_close, refused
@@ -16,6 +18,7 @@ from catalogue import raw, spec, variable
 from lowerbound.core import Batch, total
 from lowerbound.core.sparse_codes import UnitUse
 from lowerbound.errors import InputError
+from lowerbound.nets import topk
 from lowerbound.recipes import Setup, get
 
 ACTIVATIONS = get_args(get("k-sparse-ae").parameters["activation"].hint)
@@ -102,6 +105,29 @@ def test_a_training_step_compiles_whole(activation: str) -> None:
         found.append([value.detach(), *(p.grad.clone() for p in setup.model.parameters())])
     for eager, compiled in zip(*found):
         assert_close(compiled, eager, within=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """The most entries of any tensor that an operation makes."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        made = [each for each in tree_leaves(out) if isinstance(each, Tensor)]
+        self.entries = max(self.entries, *(each.numel() for each in made), 0)
+        return out
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_makes_nothing_of_the_size_of_a_dense_code(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topk, "BLOCK", 1 << 14)
+    setup = dead(build(shape=(2, 2), latent=10_000, activation=activation), list(range(500)))
+    seen = setup.see(Batch({"x": raw("unit", 64, 2, 2)}))
+    with Largest() as made:
+        loss_of(setup, seen).backward()
+    weights, codes = 10_000 * 4, 64 * 10_000
+    assert weights <= made.entries < codes / 5
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
