@@ -75,11 +75,12 @@ def measure(recipe: str) -> dict[str, Any]:
 
 def trained(recipe: str, folder: Path) -> tuple[Fitted, dict[str, Any]]:
     """The model of one epoch or, where that left time, of as many as fit; and what it took."""
-    first, seconds = timed(lambda: lowerbound.train(recipe, DATA, folder / "first", epochs=1, progress=Silent()))
+    data = lowerbound.load_data(DATA)
+    first, seconds = timed(lambda: lowerbound.train(recipe, data, folder / "first", epochs=1, progress=Silent()))
     epochs = int(BUDGET / seconds)
     if epochs < 2:
         return first, {"epochs": 1, "seconds": round(seconds)}
-    model, seconds = timed(lambda: lowerbound.train(recipe, DATA, folder / "run", epochs=epochs, progress=Silent()))
+    model, seconds = timed(lambda: lowerbound.train(recipe, data, folder / "run", epochs=epochs, progress=Silent()))
     return model, {"epochs": epochs, "seconds": round(seconds)}
 
 
