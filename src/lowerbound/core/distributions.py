@@ -530,10 +530,13 @@ def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor
 
 
 def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
-    dims = d.reinterpreted_batch_ndims if isinstance(d, Independent) else 0
-    if torch.is_grad_enabled() or not (dims and isinstance(d.base_dist, LogitBernoulli)):
+    if torch.is_grad_enabled() or not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)):
         return d.log_prob(x)
-    logits, value = d.base_dist.logits.flatten(-dims), x.flatten(-dims)
+    dims = d.reinterpreted_batch_ndims
+    return _particles_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims)) if dims else d.log_prob(x)
+
+
+def _particles_log_mass(logits: Tensor, value: Tensor) -> Tensor:
     if logits.dim() <= value.dim() or logits.device.type != "cpu":
         return bernoulli_log_mass(logits, value)
     # Several particles at a time, so that what is made on the way stays in the cache.
