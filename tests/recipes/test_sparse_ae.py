@@ -46,6 +46,6 @@ def test_l1_penalises_each_datums_own_activations() -> None:
 
 def test_its_units_are_as_active_on_new_data_as_asked_for() -> None:
     given = {"latent": 20, "hidden": [40], "rho": 0.1, "likelihood": "mse", "components": 2}
-    model = lowerbound.train("sparse-ae", "digits", epochs=80, lr=0.01, batch_size=128, progress=Silent(), **given)
+    model = lowerbound.train("sparse-ae", "digits", epochs=60, lr=0.01, batch_size=128, progress=Silent(), **given)
     figures = model.evaluate(split="test")
     assert figures["mean_activation"] == [pytest.approx(0.1, rel=0.2)] * 2

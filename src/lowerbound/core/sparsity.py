@@ -24,8 +24,9 @@ class SparseActivation(Objective):
     """Σ_layers Σ_units KL(ρ ‖ ρ̂), ρ̂ a unit's mean activation over the data; for activations within (0, 1).
 
     A batch's own mean is noisy and biases the divergence upwards, so ρ̂ runs over the batches of training, about
-    `memory` of them, and is kept with the weights. The gradient goes straight through to the batch's mean. In eval mode
-    the mean stands still. One number for the model, so each datum of the batch is given the same.
+    `memory` of them, and is kept with the weights; the gradient goes straight through to the batch's mean. In eval
+    mode, where weights stand still, ρ̂ is the batch's own. One number for the model, so each datum of the batch is given
+    the same.
 
     widths: of the posterior's layers, as `LayeredPoint` keeps them, the code's last. layers: which of them are
     penalised, from 1; by default all.
@@ -38,7 +39,7 @@ class SparseActivation(Objective):
     """
 
     def __init__(
-        self, widths: Sequence[int], rho: float = 0.05, layers: Sequence[int] | None = None, memory: int = 100
+        self, widths: Sequence[int], rho: float = 0.05, layers: Sequence[int] | None = None, memory: int = 30
     ) -> None:
         super().__init__()
         if not 0 < rho < 1:
@@ -53,18 +54,17 @@ class SparseActivation(Objective):
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
         active = joined(activations(trace), self.layers)
         batch = active.mean(0)
-        if self.training:
-            self._follow(batch.detach())
-        kl = bernoulli_kl(self.rho, with_value(self.mean.clamp(_EDGE, 1 - _EDGE), batch))
+        mean = self._followed(batch.detach()) if self.training else batch.detach()
+        kl = bernoulli_kl(self.rho, with_value(mean.clamp(_EDGE, 1 - _EDGE), batch))
         return {"sparsity": kl.sum().expand(len(active))}
 
     @torch.no_grad()
-    def _follow(self, batch: Tensor) -> None:
-        """Take in a batch: as the plain mean of all so far at first, then as a moving one."""
+    def _followed(self, batch: Tensor) -> Tensor:
+        """The mean with a batch taken in: the plain one of all so far at first, then a moving one."""
         self.batches.add_(1)
         # What is not finite leaves no trace: the step that it comes from is skipped, too.
         finite = torch.where(batch.isfinite(), batch, self.mean)
-        self.mean.lerp_(finite, 1 / self.batches.clamp(max=self.memory))
+        return self.mean.lerp_(finite, 1 / self.batches.clamp(max=self.memory))
 
 
 @final

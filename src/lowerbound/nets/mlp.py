@@ -143,6 +143,15 @@ class LayeredEncoder(nn.Module):
             outputs.append(layer(outputs[-1]))
         return tuple(outputs[1:])
 
+    @torch.no_grad()
+    def start_at(self, level: float) -> None:
+        """Set the biases to `level`: what each unit feels of an input of nothing."""
+        for layer in self.layers:
+            assert isinstance(layer, nn.Sequential)
+            linear = layer[0]
+            assert isinstance(linear, nn.Linear)
+            linear.bias.fill_(level)
+
 
 @final
 class MLPDecoder(nn.Module):

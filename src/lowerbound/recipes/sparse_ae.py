@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -43,7 +44,8 @@ def sparse_ae(
     """
     widths = (*(SUGGESTED_HIDDEN["mlp"] if hidden is None else hidden), latent)
     ends = parts.ends(spec, latent, latent, net="mlp", hidden=hidden, activation=activation, likelihood=likelihood)
-    posterior = LayeredPoint(LayeredEncoder(ends.variable.shape, widths, "sigmoid"))
+    encoder = LayeredEncoder(ends.variable.shape, widths, "sigmoid")
+    encoder.start_at(math.log(rho / (1 - rho)))  # for units pressed down from a half overshoot, and some die
     sparse = SparseActivation(widths, rho, layers) if penalty == "kl" else L1Activation(widths, layers)
-    setup = autoencoder(ends, posterior, Distortion() + weight * sparse, latent, components)
+    setup = autoencoder(ends, LayeredPoint(encoder), Distortion() + weight * sparse, latent, components)
     return replace(setup, meters=lambda: (MeanActivation(),))
