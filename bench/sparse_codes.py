@@ -198,8 +198,8 @@ def peak(name: str) -> None:
 
 PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {"quality": quality, "speed": speed, "memory": memory}
 NOTES = (
-    "One thread each. Nothing was tuned to these figures, but the rule by which a unit counts as dead took the place of "
-    "one (unused for an epoch) that revived none in a training so short. The dense implementation's codes are (B, "
+    "One thread each. Nothing was tuned to these figures, but the rule by which a unit counts as dead took the place "
+    "of one (unused for an epoch) that revived none in a training so short. The dense implementation's codes are (B, "
     "width); lowerbound's only array of that size is the responses it chooses from, in blocks."
 )
 COLUMNS = ("what", "figure", "lowerbound is faster by")
