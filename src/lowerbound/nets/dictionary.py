@@ -29,7 +29,7 @@ class SparseEncoder(nn.Module):
 
     In training it also counts for how many data each unit has been of no use, and names for each datum the dead units
     that respond most to it, for an objective that revives them: those that were not used for `dead_after` data. The
-    counts stay on the device.
+    counts stay on the device; of several processes, the first one's share of the data is counted.
 
     >>> from lowerbound.nets.topk import TopK
     >>> code, spare, used = SparseEncoder((8, 8), 100, TopK(3), dead_after=1000)(torch.rand(5, 8, 8))
