@@ -116,7 +116,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
     kept = RESULTS / "disentanglement.json"
-    rows = {each["recipe"]: each for each in (json.loads(kept.read_text())["rows"] if kept.exists() else [])}
+    former = json.loads(kept.read_text()) if kept.exists() else {"rows": [], "notes": NOTES.format(pairs="")}
+    rows = {each["recipe"]: each for each in former["rows"]}
     data = lowerbound.load_data("shapes")
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in asked.names}
     for seed in range(asked.seeds):
@@ -124,7 +125,7 @@ def main() -> None:
             runs[name].append(measure(name, seed, data))
         rows.update({name: row(name, found) for name, found in runs.items()})
         table = [rows[name] for name in MODELS if name in rows]
-        notes = NOTES.format(pairs=pairs(runs) if {*FIRST} <= {*runs} else "")
+        notes = NOTES.format(pairs=pairs(runs)) if {*FIRST} <= {*runs} else former["notes"]
         record("disentanglement", "Disentanglement on shapes", "python bench/disentanglement.py", table, notes)
 
 
