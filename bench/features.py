@@ -1,6 +1,7 @@
 """What classifiers read off 16-dimensional codes, against as many principal components and the pixels themselves.
 
-    python bench/features.py [MODEL ...]      (default: all)
+    python bench/features.py                  (what is not in the table yet)
+    python bench/features.py ae vae           (these models, measured anew)
 
 What the verb features does after lowerbound train, with the components and the pixels measured once for each data set.
 """
@@ -21,7 +22,12 @@ WIDTH = 16
 LABELLED = 10_000
 DATA = ("mnist", "fashion-mnist")
 COMMON = {"latent": WIDTH, "epochs": 20, "batch_size": 250}
-MODELS: dict[str, dict[str, Any]] = {"ae": {"likelihood": "mse"}, "vae": {}}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ae": ("ae", {"likelihood": "mse"}),
+    "vae": ("vae", {}),
+    "vae of grey values": ("vae", {"likelihood": "gaussian-learned"}),
+    "dae": ("dae", {"likelihood": "mse"}),
+}
 KEPT = RESULTS / "features.json"
 
 NOTES = (
@@ -36,7 +42,7 @@ Rows = dict[tuple[str, str], dict[str, Any]]
 def main() -> None:
     rows: Rows = {key(row): row for row in (json.loads(KEPT.read_text())["rows"] if KEPT.exists() else [])}
     for data in DATA:
-        measure(data, sys.argv[1:] or list(MODELS), rows)
+        measure(data, sys.argv[1:] or [name for name in MODELS if (data, called(name)) not in rows], rows)
 
 
 def measure(data: str, models: list[str], rows: Rows) -> None:
@@ -52,13 +58,20 @@ def measure(data: str, models: list[str], rows: Rows) -> None:
         keep(rows, codes(model, data, x, labels))
 
 
+def called(model: str) -> str:
+    """What a model's codes are called in the table."""
+    return f"{model}, {WIDTH} dimensions"
+
+
 def codes(model: str, data: str, x: dict[str, Any], labels: Splits) -> dict[str, Any]:
     """The row of a model's codes."""
-    start = time.process_time()
-    fitted = lowerbound.train(model, data, **COMMON, **MODELS[model], progress=Silent())
-    about = {"training": f"{time.process_time() - start:.0f} s", "arguments": shown({**COMMON, **MODELS[model]})}
+    recipe, own = MODELS[model]
+    arguments, start = {**COMMON, **own}, time.process_time()
+    fitted = lowerbound.train(recipe, data, **arguments, progress=Silent())
+    words = ", ".join([recipe, *(f"{name}={value}" for name, value in arguments.items())])
+    about = {"training": f"{time.process_time() - start:.0f} s", "recipe and arguments": words}
     z = {split: fitted.encode(values) for split, values in x.items()}
-    return row(data, f"{model}, {WIDTH} dimensions", z, labels) | about
+    return row(data, called(model), z, labels) | about
 
 
 def row(data: str, name: str, features: Splits, labels: Splits) -> dict[str, Any]:
@@ -67,17 +80,12 @@ def row(data: str, name: str, features: Splits, labels: Splits) -> dict[str, Any
     linear, nearest = (f"{found[probe]['accuracy']:.2%} ± {found[probe]['stderr']:.2%}" for probe in ("linear", "knn"))
     validation = f"{found['linear']['validation_accuracy']:.2%}"
     names = ("data", "features", "logistic regression", "the same on validation", "nearest neighbours")
-    return {**dict(zip(names, (data, name, linear, validation, nearest))), "training": "", "arguments": ""}
+    return {**dict(zip(names, (data, name, linear, validation, nearest))), "training": "", "recipe and arguments": ""}
 
 
 def key(row: dict[str, Any]) -> tuple[str, str]:
     """What makes a row of the table another one."""
     return row["data"], row["features"]
-
-
-def shown(arguments: dict[str, Any]) -> str:
-    """Arguments as they are written."""
-    return ", ".join(f"{name}={value}" for name, value in arguments.items())
 
 
 def keep(rows: Rows, found: dict[str, Any]) -> None:
