@@ -90,7 +90,14 @@ def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
 
 
 SMALL: dict[str, Any] = {
-    **{"latent": 2, "hidden": (4, 6, 8), "particles": 2, "codes": 6, "places": 3, "prior_width": 8, "k": 1}
+    "latent": 2,
+    "hidden": (4, 6, 8),
+    "particles": 2,
+    "codes": 6,
+    "places": 3,
+    "prior_width": 8,
+    "prior_layers": 1,
+    "k": 1,
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {"codes": 16, "latent": 4, "places": 4, "hidden": [64], 
 @pytest.fixture(scope="module", params=["ema", "fsq"])
 def fitted(request: pytest.FixtureRequest) -> lowerbound.Fitted:
     data = load_data("digits")
-    settings = {"epochs": 8, "batch_size": 64, "lr": 5e-3, "precision": "fp32"}
+    settings = {"epochs": 6, "batch_size": 64, "lr": 5e-3, "precision": "fp32"}
     return lowerbound.train("vq-vae", data, progress=Silent(), quantiser=request.param, **SMALL, **settings)
 
 
