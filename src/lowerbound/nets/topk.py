@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from lowerbound.errors import InputError
 
-BLOCK = 1 << 23
-"""Responses computed at once: of a wide dictionary there are never more in memory."""
+BLOCK, BLOCK_ON_GPU = 1 << 22, 1 << 28
+"""Responses computed at once: of a wide dictionary there are never more in memory. On a processor few enough for memory
+that is at hand already; a GPU likes great products."""
 
 BANDWIDTH = 0.1
 """Width of the kernel about a threshold by which its gradient is estimated, as a share of the threshold."""
@@ -65,7 +66,7 @@ def strongest(x: Tensor, weight: Tensor, bias: Tensor, k: int) -> Tensor:
     >>> strongest(torch.tensor([[1.0, 0.0]]), torch.eye(2), torch.zeros(2), 1)
     tensor([[0]])
     """
-    step = max(k, BLOCK // len(x))
+    step = max(k, (BLOCK if x.device.type == "cpu" else BLOCK_ON_GPU) // len(x))
     found = [_strongest_in(x, weight, bias, k, start, step) for start in range(0, len(weight), step)]
     if len(found) == 1:
         return found[0][1]
