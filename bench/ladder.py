@@ -40,10 +40,7 @@ NOTES = (
 
 def measure(name: str, folder: Path) -> dict[str, object]:
     """Train and evaluate one model; the row of the table."""
-    kept = folder / "spent.json"
-    if not kept.exists():
-        kept.write_text(json.dumps(spent(lambda: train(folder / "run", MODELS[name]))))
-    training = json.loads(kept.read_text())
+    training = trained(folder / "run", MODELS[name], folder / "spent.json")
     figures: dict[str, object] = {}
     evaluating = spent(lambda: figures.update(call("evaluate", str(folder / "run"), "--particles", str(PARTICLES))))
     result = json.loads((folder / "run" / "recipe.json").read_text())["result"]
@@ -64,10 +61,16 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     }
 
 
-def train(run: Path, options: str) -> None:
-    """Train, or go on where it stopped."""
-    words = ["--resume", str(run)] if run.exists() else ["ladder-vae", "--data", "mnist", "--out", str(run)]
-    call("train", *words, *([] if run.exists() else options.split()))
+def trained(run: Path, options: str, ledger: Path) -> dict[str, float]:
+    """Train, or go on where it stopped; the minutes of all legs, an interrupted one's too, which the ledger keeps."""
+    legs = json.loads(ledger.read_text()) if ledger.exists() else []
+    new = ["ladder-vae", "--data", "mnist", "--out", str(run), *options.split()]
+    words = ["--resume", str(run)] if run.exists() else new
+    done: list[subprocess.CompletedProcess[bytes]] = []
+    legs.append(spent(lambda: done.append(subprocess.run([str(COMMAND), "train", *words]))))
+    ledger.write_text(json.dumps(legs))
+    done[0].check_returncode()
+    return {minutes: sum(leg[minutes] for leg in legs) for minutes in ("processor", "passed")}
 
 
 def call(*words: str) -> dict[str, object]:
