@@ -23,7 +23,7 @@ def contractive_ae(
     activation: str = "tanh",
     likelihood: parts.LikelihoodName = "auto",
     weight: NonNegative = 0.1,
-    decay: NonNegative = 1e-3,
+    decay: NonNegative = 1e-4,
     probes: NonNegativeInt | None = None,
     components: Count = 10,
 ) -> Setup:
