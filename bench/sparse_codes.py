@@ -214,10 +214,10 @@ WORK: dict[str, Callable[[np.ndarray, int, int], object]] = {
 }
 PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {"quality": quality, "speed": speed, "memory": memory}
 NOTES = (
-    "One thread each. Two things were chosen after a first run, of one epoch, on plain patches and with units dead only "
-    "after an epoch unused, so that none was revived: 68 % of the units were dead. The patches are now normalised, and "
-    "a unit is dead when 20 times overdue. The dense implementation's codes are (B, "
-    "width); lowerbound's only array of that size is the responses it chooses from, in blocks."
+    "One thread each. Two things were chosen after a first run, of one epoch, on plain patches and with units dead "
+    "only after an epoch unused, so that none was revived: 68 % of the units were dead. The patches are now "
+    "normalised, and a unit is dead when 20 times overdue. The dense implementation's codes are (B, width); "
+    "lowerbound's only array of that size is the responses it chooses from, in blocks."
 )
 COLUMNS = ("what", "figure", "lowerbound is faster by")
 
