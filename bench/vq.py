@@ -29,8 +29,8 @@ NOTES = (
     "Discretised logistic likelihood, 32 x 32 x 3 bytes to 8 x 8 codes. The bound is log p(x|codes) + log p(codes), "
     "nothing left out; the prior is the causal transformer trained along. PSNR is that of the mean squared error over "
     "all test values. The codebook's decay, the commitment, the length of the vectors and the rate were chosen on the "
-    "validation split by trainings of 300 steps with ema; fsq took them over and had half the epochs, so the two rows are "
-    "no contest. One seed each; the trainings shared two cores with other work."
+    "validation split by trainings of 300 steps with ema; fsq took them over and had half the epochs, so the two rows "
+    "are no contest. One seed each; the trainings shared two cores with other work."
 )
 
 
