@@ -53,14 +53,15 @@ COMMON = {
 
 INTRODUCTION = f"""# The zoo
 
-Written by `python bench/zoo.py`, which trains each recipe at its defaults on MNIST, for about {BUDGET:.0f} seconds of
+Written by `python bench/zoo.py`, which trains each recipe at its defaults on MNIST, for up to {BUDGET:.0f} seconds of
 one core or for one epoch where that takes longer, and measures it on the first {COUNT:,} test pictures. So little
 training shows what a recipe is like, not how good it can get: for figures of whole trainings see
 [results](results.md). In the pictures: data, their reconstructions, samples.
 
 log p(x) is in nats, estimated by {PARTICLES} particles a datum, which is on average too low, not too high; models
 without a bound have none. The distortion, −E log p(x|z), is in nats too, and of one likelihood alone. The squared error
-is that of a value between 0 and 1, decoded from the code's mean.
+is that of a value between 0 and 1, decoded from the code's mean. What a recipe measures besides, such as dead units, is
+of those pictures too, so units that they happen not to use count as dead.
 """
 
 
@@ -112,7 +113,8 @@ MACHINES = "Measured on: {}."
 def row(recipe: Recipe) -> str:
     """A recipe's line in the table."""
     found = kept(recipe.name)
-    command = f"`lowerbound train {recipe.name} --data {DATA} --out runs/{recipe.name}`"
+    length = f" --epochs {found['epochs']}" if found else ""
+    command = f"`lowerbound train {recipe.name} --data {DATA}{length} --out runs/{recipe.name}`"
     words = "<br>".join(filter(None, [recipe.summary, recipe.choice, command]))
     picture = f"![{recipe.name}](images/zoo/{recipe.name}.png)" if found else ""
     return f"| `{recipe.name}` | {words.replace('|', '&#124;')} | {picture} | {'<br>'.join(numbers(found))} |"
