@@ -168,7 +168,7 @@ CONTRACTION = (
     "the penalty have at the same test error, those trained for fewer epochs and those of a narrower code, along the "
     "line between the two nearest; given within their range only. 8 epochs and width 32 where nothing else is said, "
     "networks 784-256-32-256-784, tanh, and the same price on the decoder's weights. A projection onto 32 dimensions "
-    "has ‖∂x̂/∂x‖² = 32 (PCA's test error is 0.0168): trained so briefly, these models are near to it, and what the "
+    "has ‖∂x̂/∂x‖² = 32 (PCA's test error is 0.0168): as trained here, these models are near to it, and what the "
     "penalty takes away is answer to directions in which the data hardly vary."
 )
 

@@ -25,7 +25,7 @@ def sparse_ae(
     likelihood: parts.LikelihoodName = "auto",
     penalty: Literal["kl", "l1"] = "kl",
     rho: Annotated[float, (0.001, 0.999)] = 0.05,
-    weight: NonNegative = 1.0,
+    weight: NonNegative = 5.0,
     layers: parts.Widths = None,
     components: Count = 10,
 ) -> Setup:
