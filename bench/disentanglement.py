@@ -45,9 +45,9 @@ NOTES = (
     f"dimensions, {EPOCHS} epochs of 73,728 drawings, batch 128, Adam at 0.001 with a cosine schedule, for all alike. "
     "The weights are of the literature, and none was tuned here: β = 4 from Higgins et al., 2017, β = 6 on the total "
     "correlation from Chen et al., 2018, γ = 35 from Kim and Mnih, 2018, and for DIP-VAE-II one of the grid of "
-    "Locatello et al., 2019; for InfoVAE they are the recipe's own defaults. Trainings there are many times longer, with "
-    "pictures of 64×64, so compare rows, not with the papers. SAP takes every factor as a category, and 0.86 is its most. ELBO and rate are nats per datum, of the "
-    "plain bound whatever was trained. {pairs}"
+    "Locatello et al., 2019; for InfoVAE they are the recipe's own defaults. Trainings there are many times longer, "
+    "with pictures of 64×64, so compare rows, not with the papers. SAP takes every factor as a category, and 0.86 is "
+    "its most. ELBO and rate are nats per datum, of the plain bound whatever was trained. {pairs}"
 )
 
 
