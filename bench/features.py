@@ -33,10 +33,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 KEPT = RESULTS / "features.json"
 
 NOTES = (
-    f"Accuracy on the 10,000 test pictures. Each classifier is fitted to {LABELLED:,} labelled training pictures, whose "
-    "components PCA's are too; models train on all 55,000 without labels. The penalty of the logistic regression and the "
-    "number of neighbours are chosen on 5,000 validation pictures. All models that were tried are in the table. One seed "
-    "each; ± is the standard error of a share of 10,000. Training: seconds of one core."
+    f"Accuracy on the 10,000 test pictures. Each classifier is fitted to {LABELLED:,} labelled training pictures, "
+    "whose components PCA's are too; models train on all 55,000 without labels. The penalty of the logistic regression "
+    "and the number of neighbours are chosen on 5,000 validation pictures. All models that were tried are in the "
+    "table. One seed each; ± is the standard error of a share of 10,000. Training: seconds of one core."
 )
 
 Rows = dict[tuple[str, str], dict[str, Any]]
