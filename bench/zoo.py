@@ -127,8 +127,9 @@ def numbers(found: dict[str, Any] | None) -> list[str]:
     figures = found["figures"]
     shown = [f"{words} {estimate(figures[key], digits)}" for key, (words, digits) in SHOWN.items() if figures.get(key)]
     own = [f"{key.replace('_', ' ')} {brief(value)}" for key, value in figures.items() if key not in COMMON]
-    active = f"active {figures['active_units']:,} of {figures['latent']:,}"
-    return [*shown, active, *own, f"epochs {found['epochs']}, in {found['seconds']} s"]
+    # Only where a prior sets the scale of codes does the variance of one say whether it is in use.
+    active = [f"active {figures['active_units']:,} of {figures['latent']:,}"] if "log_p" in figures else []
+    return [*shown, *active, *own, f"epochs {found['epochs']}, in {found['seconds']} s"]
 
 
 def estimate(found: dict[str, Any], digits: int) -> str:
