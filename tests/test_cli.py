@@ -241,8 +241,13 @@ def test_other_data_are_the_anomalies(answer: Answered, tmp_path: Path) -> None:
     assert (few["count"], few["anomalies"]) == (8, 4)
 
 
-def test_known_factors_are_asked_for(ask: Ask, trained: Path) -> None:
+def test_known_factors_are_asked_for_and_scored(answer: Answered, ask: Ask, trained: Path, tmp_path: Path) -> None:
     assert "several labels" in ask("disentanglement", trained)[2]
+    small = ("--latent", "2", "--hidden", "8", "--epochs", "1", "--batch-size", "4096")
+    answer("train", "vae", "--data", "shapes", "--out", tmp_path / "run", *small)
+    found = answer("disentanglement", tmp_path / "run", "--split", "validation")
+    assert (found["count"], len(found["information"])) == (9216, 5)
+    assert 0 <= found["mig"] <= 1
 
 
 def test_log_prob_of_every_row(answer: Answered, trained: Path, tmp_path: Path) -> None:
