@@ -150,6 +150,7 @@ __all__ = [
     "flat",
     "gaussian_kernel",
     "gaussian_rung",
+    "inverse_multiquadric",
     "kl_per_dimension",
     "leave_one_out",
     "log_marginal",

@@ -25,6 +25,18 @@ def gaussian_kernel(a: Tensor, b: Tensor) -> Tensor:
     return torch.exp(-(a.unsqueeze(-2) - b.unsqueeze(-3)).square().mean(-1))
 
 
+def inverse_multiquadric(a: Tensor, b: Tensor) -> Tensor:
+    """2D/(2D + ‖a − b‖²), (N, M): of unit height and heavy tails, so that codes far from all others feel it too.
+
+    The kernel of Ilya Tolstikhin, Olivier Bousquet, Sylvain Gelly and Bernhard Schölkopf, "Wasserstein auto-encoders",
+    2018, at the scale that they take for the prior N(0, I).
+
+    >>> inverse_multiquadric(torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 2.0]]))
+    tensor([[1.0000, 0.5000]])
+    """
+    return 1 / (1 + (a.unsqueeze(-2) - b.unsqueeze(-3)).square().mean(-1) / 2)
+
+
 def mmd(a: Tensor, b: Tensor, kernel: Kernel = gaussian_kernel) -> Tensor:
     """MMD² = E k(a, a') + E k(b, b') − 2 E k(a, b), from samples (N, D) and (M, D), N, M ≥ 2.
 
