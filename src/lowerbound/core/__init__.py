@@ -42,7 +42,7 @@ from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
 from lowerbound.core.meters import Meter
-from lowerbound.core.mmd import MMD, gaussian_kernel, mmd
+from lowerbound.core.mmd import MMD, gaussian_kernel, inverse_multiquadric, mmd
 from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
 from lowerbound.core.objectives import (
     ELBO,
