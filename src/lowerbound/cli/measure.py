@@ -113,7 +113,6 @@ def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
         *bound[:3],
         ("distortion", _estimate(figures["distortion"])),
         ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
-        ("active units", f"{figures['active_units']} of {figures['latent']}"),
         *bound[3:],
         *((name.replace("_", " "), _words(found)) for name, found in figures.items() if name not in OF_EVERY_MODEL),
     ]
@@ -126,6 +125,7 @@ def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("log p(x)", f"{_estimate(figures['log_p'])}  by importance sampling, {figures['particles']:,} particles"),
         ("ELBO", _estimate(figures["elbo"])),
         ("rate", _estimate(figures["rate"])),
+        ("active units", f"{figures['active_units']} of {figures['latent']}"),
         ("bits per dimension", _estimate(figures["bits_per_dim"], digits=4)),
         ("effective sample", f"median {_number(ess['median'])}, least {_number(ess['min'])}"),
         ("Pareto k", f"median {_number(khat['median'])}, {_doubtful(khat)}"),

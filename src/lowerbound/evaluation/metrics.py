@@ -41,8 +41,8 @@ def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Wat
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
     bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
 
-    A model without a bound (a point posterior: a plain autoencoder) has the distortion, the error and the active units
-    alone. What the recipe's meters found is added under their names.
+    A model without a bound (a point posterior: a plain autoencoder) has the distortion and the error alone; its codes
+    have no scale by which a unit could be called active. What the recipe's meters found is added under their names.
 
     A random view (dynamic binarisation) is drawn once, by the seed alone: the same data for every model and number of
     particles. None stands for what is not finite.
@@ -104,7 +104,6 @@ class _Tally:
         return {
             **(self._of_bound(found) if self.proper else {}),
             "distortion": estimate(found["distortion"] - self.setup.log_volume),
-            "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),
             "latent": self.codes.mean.numel(),
             "reconstruction_mse": estimate(found["error"]) if "error" in found else None,
             **{name: value for meter in self.meters for name, value in meter.figures().items()},
@@ -117,6 +116,7 @@ class _Tally:
             "log_p": log_p,
             "elbo": estimate(volume - found["rate"] - found["distortion"]),
             "rate": estimate(found["rate"]),
+            "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),
             "ess": {"median": _quantile(found["ess"], 0.5), "min": _quantile(found["ess"], 0.0)},
             "khat": khat_figures(found["khat"]),
             "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
