@@ -100,6 +100,13 @@ def test_every_number_stands_there_with_its_error_and_unit(tmp_path: Path) -> No
         assert words in text
 
 
+def test_what_the_meters_found_stands_there_too(tmp_path: Path) -> None:
+    found = numbers(codebook={"codes": 512, "used": 0.998})
+    assert "as the recipe's meters have it" in Reader(page(tmp_path, numbers=found)).text
+    assert "codes 512, used 0.998" in Reader(page(tmp_path, numbers=found)).text
+    assert "meters" not in Reader(page(tmp_path)).text
+
+
 def test_bits_by_dimension_stand_there_only_where_they_mean_something(tmp_path: Path) -> None:
     assert "bits" not in Reader(page(tmp_path)).text
     given = numbers(bits_per_dim={"value": 3.1234, "stderr": 0.0042})

@@ -15,6 +15,7 @@ from typing import Any, final
 
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.errors import InputError
+from lowerbound.evaluation.extras import of_meters
 from lowerbound.files import write_text
 from lowerbound.plots import khat_histogram, png, rate_bars
 
@@ -176,7 +177,8 @@ def _numbers(numbers: Mapping[str, Any]) -> Markup:
         for each in QUANTITIES
         if numbers.get(each.key) is not None
     ]
-    return tag("table", *rows, *_active(numbers), css="numbers")
+    found = [_row(name, "as the recipe's meters have it", words, "") for name, words in of_meters(numbers).items()]
+    return tag("table", *rows, *_active(numbers), *found, css="numbers")
 
 
 def _active(numbers: Mapping[str, Any]) -> Iterator[Markup]:

@@ -81,26 +81,6 @@ def kept_at(run: Path, split: str) -> Path:
     return run / f"evaluation-{split}.json"
 
 
-OF_EVERY_MODEL = {
-    *(
-        "data",
-        "fingerprint",
-        "split",
-        "count",
-        "particles",
-        "units",
-        "precision",
-        "log_p",
-        "elbo",
-        "rate",
-        "ess",
-        "khat",
-    ),
-    *("kl_per_dimension", "bits_per_dim", "distortion", "active_units", "latent", "reconstruction_mse"),
-}
-"""What an evaluation has of itself; the rest is what the recipe's meters found."""
-
-
 def table(figures: dict[str, Any]) -> str:
     """The figures of an evaluation as lines for a terminal."""
     head = f"{figures['count']:,} {figures['split']} rows of {figures['data']}, nats a datum (mean ± standard error)"
@@ -108,13 +88,15 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    from lowerbound.evaluation.extras import of_meters
+
     bound = _bound_lines(figures) if "log_p" in figures else []
     return [
         *bound[:3],
         ("distortion", _estimate(figures["distortion"])),
         ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
         *bound[3:],
-        *((name.replace("_", " "), _words(found)) for name, found in figures.items() if name not in OF_EVERY_MODEL),
+        *of_meters(figures).items(),
     ]
 
 
@@ -142,20 +124,6 @@ def _estimate(found: dict[str, float | None] | None, digits: int = 2) -> str:
     if found is None:
         return ""
     return f"{_number(found['value'], digits)} ± {_number(found['stderr'], digits)}"
-
-
-def _words(found: Any) -> str:
-    """A meter's figures on one line.
-
-    >>> _words({"codes": 512, "used": 0.998, "range": [0.25, None]})
-    'codes 512, used 0.998, range 0.25 to undefined'
-    """
-    if isinstance(found, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_words(value)}" for name, value in found.items())
-    if isinstance(found, list):
-        between = "; " if any(isinstance(each, list) for each in found) else " to " if len(found) == 2 else ", "
-        return between.join(map(_words, found))
-    return "undefined" if found is None else f"{found:.4g}"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

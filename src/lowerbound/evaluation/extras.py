@@ -1,0 +1,43 @@
+"""What a recipe's meters found, told apart from the figures that every evaluation has, and put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+OF_EVERY_MODEL = frozenset(
+    {
+        *("data", "fingerprint", "split", "count", "particles", "units", "precision"),
+        *("log_p", "elbo", "rate", "ess", "khat", "kl_per_dimension", "active_units", "bits_per_dim"),
+        *("distortion", "latent", "reconstruction_mse"),
+    }
+)
+"""What an evaluation has of itself."""
+
+
+def of_meters(figures: Mapping[str, Any]) -> dict[str, str]:
+    """What the meters found, in words by a readable name.
+
+    >>> of_meters({"count": 10, "dead_units": 0.25})
+    {'dead units': '0.25'}
+    """
+    return {readable(name): in_words(found) for name, found in figures.items() if name not in OF_EVERY_MODEL}
+
+
+def in_words(found: Any) -> str:
+    """A meter's figures on one line.
+
+    >>> in_words({"codes": 512, "used": 0.998, "range": [0.25, None]})
+    'codes 512, used 0.998, range 0.25 to undefined'
+    """
+    if isinstance(found, Mapping):
+        return ", ".join(f"{readable(name)} {in_words(value)}" for name, value in found.items())
+    if isinstance(found, list):
+        between = "; " if any(isinstance(each, list) for each in found) else " to " if len(found) == 2 else ", "
+        return between.join(map(in_words, found))
+    return "undefined" if found is None else f"{found:.4g}"
+
+
+def readable(name: str) -> str:
+    """A name without underscores."""
+    return name.replace("_", " ")
