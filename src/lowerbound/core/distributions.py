@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from typing import Any, ClassVar, final
 
 import torch
@@ -117,25 +118,12 @@ class StandardNormal(Distribution):
         return torch.full_like(self.like, 0.5 + HALF_LOG_TWO_PI)
 
 
-@final
-class PointMass(Distribution):
-    """All mass on one value. Its density is taken as 1 there, so log q = 0 and an ELBO under it is a MAP objective.
-
-    layers: what the network computed on the way to the value, each (B, *), for objectives that look at it. They stay as
-    they are when the value is expanded.
-
-    >>> PointMass(torch.tensor([2.0])).rsample()
-    tensor([2.])
-    """
+class Certain(Distribution, ABC):
+    """All mass on one `value`: what every such distribution has in common, on a continuum or among finitely many."""
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real
     has_rsample = True
-    singular: ClassVar[bool] = True
-
-    def __init__(self, value: Tensor, layers: tuple[Tensor, ...] = ()) -> None:
-        self.value, self.layers = value, layers
-        super().__init__(value.shape, validate_args=False)
+    value: Tensor
 
     @property
     def mean(self) -> Tensor:
@@ -149,14 +137,33 @@ class PointMass(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.value)
 
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> PointMass:
-        return PointMass(self.value.expand(batch_shape), self.layers)
-
     def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         return self.value.expand(self._extended_shape(sample_shape))
 
     def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         return self.rsample(sample_shape).detach()  # a view keeps its gradient even under no_grad
+
+
+@final
+class PointMass(Certain):
+    """All mass on one value. Its density is taken as 1 there, so log q = 0 and an ELBO under it is a MAP objective.
+
+    layers: what the network computed on the way to the value, each (B, *), for objectives that look at it. They stay as
+    they are when the value is expanded.
+
+    >>> PointMass(torch.tensor([2.0])).rsample()
+    tensor([2.])
+    """
+
+    support = constraints.real
+    singular: ClassVar[bool] = True
+
+    def __init__(self, value: Tensor, layers: tuple[Tensor, ...] = ()) -> None:
+        self.value, self.layers = value, layers
+        super().__init__(value.shape, validate_args=False)
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> PointMass:
+        return PointMass(self.value.expand(batch_shape), self.layers)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value)
@@ -174,11 +181,11 @@ def is_singular(d: Distribution) -> bool:
 
 
 def is_certain(d: Distribution) -> bool:
-    """Whether every draw is the same, so that one says all: a class says so of itself by `singular` or `certain`.
+    """Whether every draw is the same, so that one says all.
 
     Unlike a singular one, a distribution that is certain of one value out of finitely many has a mass to score by.
     """
-    return is_singular(d) or getattr(d, "certain", False)
+    return isinstance(d.base_dist if isinstance(d, Independent) else d, Certain)
 
 
 @final

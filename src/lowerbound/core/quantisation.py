@@ -18,7 +18,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
 from lowerbound.core.conditionals import Conditional, widened
-from lowerbound.core.distributions import Shape
+from lowerbound.core.distributions import Certain, Shape
 from lowerbound.core.estimators import summed, with_value
 from lowerbound.core.latent import Trace, named
 from lowerbound.core.meters import Meter
@@ -203,16 +203,12 @@ class AmongCodes(constraints.Constraint):
 
 
 @final
-class QuantisedPoint(Distribution):
+class QuantisedPoint(Certain):
     """All mass on one grid of codes: log q(z) = 0 there and −∞ at any other.
 
     value: (*batch, *event), of codes. raw: the same shape, what was quantised. event_dims: of the grid and the vector.
     Unlike a point mass on a continuous variable it has an entropy, 0, and a KL to a prior mass, −log p(z).
     """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    has_rsample = True
-    certain: ClassVar[bool] = True
 
     def __init__(self, value: Tensor, raw: Tensor, event_dims: int) -> None:
         self.value, self.raw = value, raw
@@ -223,27 +219,9 @@ class QuantisedPoint(Distribution):
     def support(self) -> constraints.Constraint:
         return AmongCodes(len(self.event_shape))
 
-    @property
-    def mean(self) -> Tensor:
-        return self.value
-
-    @property
-    def mode(self) -> Tensor:
-        return self.value
-
-    @property
-    def variance(self) -> Tensor:
-        return torch.zeros_like(self.value)
-
     def expand(self, batch_shape: Shape, _instance: Any = None) -> QuantisedPoint:
         shape = (*batch_shape, *self.event_shape)
         return QuantisedPoint(self.value.expand(shape), self.raw.expand(shape), len(self.event_shape))
-
-    def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008 - Size is immutable
-        return self.value.expand(self._extended_shape(sample_shape))
-
-    def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
-        return self.rsample(sample_shape).detach()  # a view keeps its gradient even under no_grad
 
     def log_prob(self, value: Tensor) -> Tensor:
         here = (value == self.value).flatten(-len(self.event_shape)).all(-1)

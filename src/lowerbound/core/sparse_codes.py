@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, cast, final
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
 from lowerbound.core.batch import Batch
 from lowerbound.core.conditionals import Conditional, Parametric
-from lowerbound.core.distributions import Flat, PointMass, observed_log_prob
+from lowerbound.core.distributions import Certain, Flat, PointMass, observed_log_prob
 from lowerbound.core.estimators import Estimator, Pathwise, summed
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.meters import Meter
@@ -22,7 +22,7 @@ REMEMBERED = 4096
 
 
 @final
-class SparsePoint(Distribution):
+class SparsePoint(Certain):
     """All mass on the values (B, k) of the units that a datum uses, and what else a step is to know of its code.
 
     used: how many units each datum uses, (B,); its gradient is that of thresholds, where there are any. beside:
@@ -30,21 +30,12 @@ class SparsePoint(Distribution):
     outside of training.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real_vector
-    has_rsample = True
     singular: ClassVar[bool] = True
 
     def __init__(self, value: Tensor, used: Tensor, beside: Mapping[str, Distribution] | None) -> None:
         self.value, self.used, self.beside = value, used, beside
         super().__init__(value.shape[:-1], value.shape[-1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.value
-
-    def rsample(self, sample_shape: Size = Size()) -> Tensor:  # type: ignore[override]  # noqa: B008
-        return self.value.expand(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value[..., 0])
