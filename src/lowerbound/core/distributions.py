@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC
 from typing import Any, ClassVar, final
 
 import torch
@@ -118,7 +117,7 @@ class StandardNormal(Distribution):
         return torch.full_like(self.like, 0.5 + HALF_LOG_TWO_PI)
 
 
-class Certain(Distribution, ABC):
+class Certain(Distribution):
     """All mass on one `value`: what every such distribution has in common, on a continuum or among finitely many."""
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
