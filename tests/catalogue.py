@@ -16,6 +16,7 @@ from lowerbound.core import Batch, Parametric
 from lowerbound.data.likelihoods import ACCEPTS, default_likelihood
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.recipes import Setup, get, names, parts
+from lowerbound.run.folder import modules_of
 
 LIKELIHOODS = [name for name in get_args(parts.LikelihoodName) if name != "auto"]
 FITS = [(name, kind) for name in LIKELIHOODS for kind in sorted(ACCEPTS[name])]
@@ -119,8 +120,7 @@ class Case:
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
         setup = get(self.recipe).build(spec(variable(self.kind, shape)), **given)
-        for module in (setup.model, setup.objective):
-            module.eval()
+        modules_of(setup).eval()
         return setup
 
     def __str__(self) -> str:

@@ -12,19 +12,18 @@ from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
 from agree import assert_close, refused
+from lowerbound.core.bernoulli import LogitBernoulli
+from lowerbound.core.certain import Flat, PointMass
 from lowerbound.core.distributions import (
     ContinuousBernoulli,
     DiscretizedLogistic,
-    Flat,
-    LogitBernoulli,
     LogScaleNormal,
     NegativeBinomial,
-    PointMass,
     StandardNormal,
     log1mexp,
     log_rising,
-    observed_log_prob,
 )
+from lowerbound.core.observation import observed_log_prob
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -27,7 +27,8 @@ from lowerbound.core import (
     standard_normal,
     total,
 )
-from lowerbound.core.distributions import LogScaleNormal, PointMass, StandardNormal
+from lowerbound.core.certain import PointMass
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 from lowerbound.core.divergences import known_kl
 from toys import Affine, bits, one_hot
 

@@ -35,7 +35,8 @@ from lowerbound.core import (
     no_control,
     total,
 )
-from lowerbound.core.distributions import LogScaleNormal, PointMass, StandardNormal
+from lowerbound.core.certain import PointMass
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 from lowerbound.core.estimators import detached, support
 from toys import Affine, LinearGaussian, TwoLatents, gradient, one_hot
 

@@ -22,7 +22,7 @@ from lowerbound.core import (
     squared_error,
     standard_normal,
 )
-from lowerbound.core.distributions import PointMass
+from lowerbound.core.certain import PointMass
 from lowerbound.core.estimators import detached
 from lowerbound.core.sparsity import bernoulli_kl
 from lowerbound.errors import InputError

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, Normal
 
-from lowerbound.core.distributions import PointMass
+from lowerbound.core.certain import PointMass
 from lowerbound.evaluation.codes import Latents, Layout, matrix, means, spread
 
 

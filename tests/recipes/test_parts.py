@@ -27,7 +27,7 @@ from lowerbound.core import (
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import KINDS
 from lowerbound.errors import InputError
-from lowerbound.recipes import parts
+from lowerbound.recipes import bounds, parts
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -89,14 +89,14 @@ def test_a_likelihood_that_does_not_fit_is_refused(name: str, kind: str) -> None
     ],
 )
 def test_objectives_by_name(arguments: tuple[str, float, int, float], kind: type[Objective]) -> None:
-    assert type(parts.objective(*arguments)) is kind
+    assert type(bounds.objective(*arguments)) is kind
 
 
 def test_beta_and_annealing_reach_the_rate() -> None:
-    constant = parts.objective("elbo", 4.0, 0, 0.0).parts.right
+    constant = bounds.objective("elbo", 4.0, 0, 0.0).parts.right
     assert isinstance(constant.weight, Constant)
     assert constant.weight() == 4.0
-    annealed = parts.objective("elbo", 4.0, 8, 0.25).parts.right
+    annealed = bounds.objective("elbo", 4.0, 8, 0.25).parts.right
     assert isinstance(annealed.weight, WarmUp)
     assert [float(annealed.weight(torch.tensor(s))) for s in (0, 2, 8, 100)] == [0.0, 1.0, 4.0, 4.0]
     assert annealed.objective.free_bits == 0.25
@@ -107,7 +107,7 @@ def test_beta_and_annealing_reach_the_rate() -> None:
 def test_weights_on_a_rate_that_is_not_there_are_refused(bound: str, more: tuple[float, int, float]) -> None:
     sentence = f"beta, anneal and free_bits weigh the rate, which the bound {bound} has not; use bound elbo"
     with refused(sentence, InputError):
-        parts.objective(bound, *more)
+        bounds.objective(bound, *more)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_weights_on_a_rate_that_is_not_there_are_refused(bound: str, more: tuple
     ],
 )
 def test_estimators_by_name(name: str, bound: str, kind: type[Estimator]) -> None:
-    assert type(parts.estimator(name, bound, 2)) is kind
+    assert type(bounds.estimator(name, bound, 2)) is kind
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_estimators_by_name(name: str, bound: str, kind: type[Estimator]) -> Non
 )
 def test_estimators_that_would_mislead_are_refused(name: str, bound: str, particles: int, sentence: str) -> None:
     with refused(sentence, InputError):
-        parts.estimator(name, bound, particles)
+        bounds.estimator(name, bound, particles)
 
 
 @pytest.mark.parametrize("name", ["stl", "dreg"])
@@ -144,4 +144,4 @@ def test_estimators_without_effect_are_refused(name: str) -> None:
         "closed form; use bound elbo-mc"
     )
     with refused(sentence, InputError):
-        parts.estimator(name, "elbo", 1)
+        bounds.estimator(name, "elbo", 1)

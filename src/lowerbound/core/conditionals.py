@@ -17,16 +17,12 @@ from torch import Tensor, nn
 from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
-from lowerbound.core.distributions import (
-    ContinuousBernoulli as ContinuousBernoulliDistribution,
-)
-from lowerbound.core.distributions import (
-    DiscretizedLogistic as DiscretizedLogisticDistribution,
-)
-from lowerbound.core.distributions import Flat, LogitBernoulli, LogScaleNormal, PointMass, StandardNormal
-from lowerbound.core.distributions import (
-    NegativeBinomial as NegativeBinomialDistribution,
-)
+from lowerbound.core.bernoulli import LogitBernoulli
+from lowerbound.core.certain import Flat, PointMass
+from lowerbound.core.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
+from lowerbound.core.distributions import DiscretizedLogistic as DiscretizedLogisticDistribution
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal
+from lowerbound.core.distributions import NegativeBinomial as NegativeBinomialDistribution
 
 # log σ² is kept in here: e^±7.5 as a scale, far beyond what data scaled to unit size can ask for.
 LOG_VARIANCE_RANGE = (-15.0, 15.0)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar, final
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Bernoulli, Distribution, Gamma, Independent, Normal, constraints, register_kl
+from torch.distributions import Distribution, Gamma, Normal, constraints, register_kl
 from torch.nn import functional as F
 
 Shape = Size | list[int] | tuple[int, ...]
-CACHED = 1 << 17  # numbers of which a few intermediate copies fit in a core's own cache
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -115,148 +114,6 @@ class StandardNormal(Distribution):
 
     def entropy(self) -> Tensor:
         return torch.full_like(self.like, 0.5 + HALF_LOG_TWO_PI)
-
-
-class Certain(Distribution):
-    """All mass on one `value`: what every such distribution has in common, on a continuum or among finitely many."""
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    has_rsample = True
-    value: Tensor
-
-    @property
-    def mean(self) -> Tensor:
-        return self.value
-
-    @property
-    def mode(self) -> Tensor:
-        return self.value
-
-    @property
-    def variance(self) -> Tensor:
-        return torch.zeros_like(self.value)
-
-    def rsample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
-        return self.value.expand(self._extended_shape(sample_shape))
-
-    def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
-        return self.rsample(sample_shape).detach()  # a view keeps its gradient even under no_grad
-
-
-@final
-class PointMass(Certain):
-    """All mass on one value. Its density is taken as 1 there, so log q = 0 and an ELBO under it is a MAP objective.
-
-    layers: what the network computed on the way to the value, each (B, *), for objectives that look at it. They stay as
-    they are when the value is expanded.
-
-    >>> PointMass(torch.tensor([2.0])).rsample()
-    tensor([2.])
-    """
-
-    support = constraints.real
-    singular: ClassVar[bool] = True
-
-    def __init__(self, value: Tensor, layers: tuple[Tensor, ...] = ()) -> None:
-        self.value, self.layers = value, layers
-        super().__init__(value.shape, validate_args=False)
-
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> PointMass:
-        return PointMass(self.value.expand(batch_shape), self.layers)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return torch.zeros_like(value)
-
-
-def is_singular(d: Distribution) -> bool:
-    """Whether all mass of a continuous variable lies on one value: it has no density, and its KL to one is infinite.
-
-    A class of distributions says so of itself by `singular = True`.
-
-    >>> is_singular(Independent(PointMass(torch.zeros(2)), 1)), is_singular(Normal(0.0, 1.0))
-    (True, False)
-    """
-    return is_singular(d.base_dist) if isinstance(d, Independent) else getattr(d, "singular", False)
-
-
-def is_certain(d: Distribution) -> bool:
-    """Whether every draw is the same, so that one says all.
-
-    Unlike a singular one, a distribution that is certain of one value out of finitely many has a mass to score by.
-    """
-    return isinstance(d.base_dist if isinstance(d, Independent) else d, Certain)
-
-
-@final
-class Flat(Distribution):
-    """The improper flat prior: log p(z) = 0 everywhere. It cannot be sampled.
-
-    >>> Flat(torch.empty(2)).log_prob(torch.tensor([5.0, -5.0]))
-    tensor([0., 0.])
-    """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.real
-
-    def __init__(self, like: Tensor) -> None:
-        self.like = like
-        super().__init__(like.shape, validate_args=False)
-
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> Flat:
-        return Flat(self.like.expand(batch_shape))
-
-    def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
-        raise ValueError(
-            "a flat prior has no samples: fit a density to the codes, or train a model with a proper prior"
-        )
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return torch.zeros_like(value)
-
-
-@final
-class LogitBernoulli(Bernoulli):
-    """0 or 1, from logits l: log p(x) = log σ((2x−1)·l), one pass over the particles where torch's form makes four.
-
-    Only for values that are exactly 0 or 1; between them it is no density, as no Bernoulli is.
-
-    >>> LogitBernoulli(torch.zeros(1)).log_prob(torch.ones(1))
-    tensor([-0.6931])
-    """
-
-    def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, validate_args=False)
-
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> LogitBernoulli:
-        return LogitBernoulli(self.logits.expand(batch_shape))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return F.logsigmoid((2 * value - 1) * self.logits)
-
-
-def bernoulli_log_mass(logits: Tensor, value: Tensor) -> Tensor:
-    """`LogitBernoulli.log_prob` summed over the last dimension, in half the time or less; for values alone.
-
-    With u = (1−2x)·l it is −Σ max(u, 0) − log Π (1 + e^(−|u|)). Each factor lies between 1 and 2, so as many as the
-    type has binary exponents multiply without overflow, and few logarithms are taken. Its gradient would be slow.
-
-    >>> bernoulli_log_mass(torch.zeros(5, 2), torch.ones(2))
-    tensor([-1.3863, -1.3863, -1.3863, -1.3863, -1.3863])
-    """
-    u = torch.rsub(value, 1, alpha=2) * logits
-    factors = u.abs().neg_().exp_().add_(1)
-    return -(u.clamp_min_(0).sum(-1) + log_product(factors))
-
-
-def log_product(factors: Tensor) -> Tensor:
-    """log Π over the last dimension of numbers between 1 and 2.
-
-    >>> log_product(torch.full((1000,), 2.0)).round()
-    tensor(693.)
-    """
-    most, count = int(math.log2(torch.finfo(factors.dtype).max)), factors.shape[-1]
-    size = next(size for size in range(most, 0, -1) if count % size == 0)
-    return factors.unflatten(-1, (count // size, size)).prod(-1).log_().sum(-1)
 
 
 @final
@@ -513,37 +370,3 @@ def _kl_torch_log_scale(q: Normal, p: LogScaleNormal) -> Tensor:
 @register_kl(Normal, StandardNormal)
 def _kl_torch_standard(q: Normal, p: StandardNormal) -> Tensor:
     return _kl_normal_standard(LogScaleNormal(q.loc, q.scale.log()), p)
-
-
-@register_kl(PointMass, Flat)
-def _kl_point_flat(q: PointMass, p: Flat) -> Tensor:
-    # log q − log p at the atom; both are zero by convention, so a plain autoencoder has no rate.
-    return torch.zeros_like(q.value)
-
-
-def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor:
-    """log p of the observed entries alone: entries under a False contribute nothing, whatever they hold.
-
-    d must factorise over its event (an `Independent`). Zero is in the support of every likelihood here, so it can
-    stand in for what is missing without a NaN passing through the gradient.
-    """
-    if mask is None:
-        return _whole_log_prob(d, x)
-    if not isinstance(d, Independent):
-        raise ValueError(f"a mask needs a likelihood that factorises over its event; {type(d).__name__} does not")
-    entries = torch.where(mask, d.base_dist.log_prob(torch.where(mask, x, 0)), 0)
-    return entries.flatten(-d.reinterpreted_batch_ndims).sum(-1) if d.reinterpreted_batch_ndims else entries
-
-
-def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
-    if torch.is_grad_enabled() or not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)):
-        return d.log_prob(x)
-    dims = d.reinterpreted_batch_ndims
-    return _particles_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims)) if dims else d.log_prob(x)
-
-
-def _particles_log_mass(logits: Tensor, value: Tensor) -> Tensor:
-    if logits.dim() <= value.dim() or logits.device.type != "cpu":
-        return bernoulli_log_mass(logits, value)
-    # Several particles at a time, so that what is made on the way stays in the cache.
-    return torch.cat([bernoulli_log_mass(part, value) for part in logits.split(max(1, CACHED // value.numel()))])

@@ -13,7 +13,8 @@ from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
 from lowerbound.core.bounds import Bound, Mean
-from lowerbound.core.distributions import LogScaleNormal, PointMass, StandardNormal
+from lowerbound.core.certain import PointMass
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 
 if TYPE_CHECKING:
     from lowerbound.core.latent import Trace

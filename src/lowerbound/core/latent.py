@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
+from lowerbound.core.certain import is_certain, is_singular
 from lowerbound.core.conditionals import Conditional
-from lowerbound.core.distributions import is_certain, is_singular, observed_log_prob
 from lowerbound.core.divergences import known_kl
 from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, summed
+from lowerbound.core.observation import observed_log_prob
 
 T = TypeVar("T")
 

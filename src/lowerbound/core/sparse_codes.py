@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
 from lowerbound.core.batch import Batch
+from lowerbound.core.certain import Certain, Flat, PointMass
 from lowerbound.core.conditionals import Conditional, Parametric
-from lowerbound.core.distributions import Certain, Flat, PointMass, observed_log_prob
 from lowerbound.core.estimators import Estimator, Pathwise, summed
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective
+from lowerbound.core.observation import observed_log_prob
 
 REMEMBERED = 4096
 """Codes of the training data that are kept to draw samples from."""

@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from lowerbound.core.distributions import PointMass
+from lowerbound.core.certain import PointMass
 from lowerbound.core.estimators import with_value
 from lowerbound.core.latent import Trace, named
 from lowerbound.core.meters import Meter

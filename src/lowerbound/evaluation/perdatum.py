@@ -6,7 +6,7 @@ from torch import Tensor, cat
 from torch.distributions import Distribution
 
 from lowerbound.core import Batch, Distortion, Rate, Trace, log_marginal
-from lowerbound.core.distributions import is_certain
+from lowerbound.core.certain import is_certain
 from lowerbound.core.latent import Model, named
 from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation.rawdata import expected

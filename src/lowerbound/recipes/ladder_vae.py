@@ -8,7 +8,7 @@ from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.core import Distortion, Ladder, LayerRate, LayerRates, Objective, Pathwise, WarmUp, gaussian_rung
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets.ladder import SUGGESTED_HIDDEN, ladder, suggested_layers
-from lowerbound.recipes import parts
+from lowerbound.recipes import bounds, parts
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -66,5 +66,5 @@ def ladder_vae(
 
 def _objective(bound: str, anneal: int, free_bits: float) -> Objective:
     if bound == "iwae" or not free_bits:
-        return parts.objective(bound, 1.0, anneal, free_bits)
+        return bounds.objective(bound, 1.0, anneal, free_bits)
     return Distortion() + (WarmUp(anneal) if anneal else 1.0) * LayerRate(free_bits)

@@ -12,19 +12,13 @@ from torch import Tensor, nn
 
 from lowerbound.arguments import Count
 from lowerbound.core import (
-    ELBO,
-    IWAE,
-    STL,
-    AnalyticELBO,
     Batch,
     Bernoulli,
-    BetaELBO,
     Categorical,
     Conditional,
     ContinuousBernoulli,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
-    DReG,
     Estimator,
     Gaussian,
     Homoscedastic,
@@ -34,8 +28,6 @@ from lowerbound.core import (
     Objective,
     Pathwise,
     Poisson,
-    Score,
-    WarmUp,
     squared_error,
     standard_normal,
 )
@@ -66,8 +58,6 @@ LikelihoodName = Literal[
 ]
 NetName = Literal["mlp", "conv", "resnet"]
 Widths = tuple[Count, ...] | None
-BoundName = Literal["elbo", "elbo-mc", "iwae"]
-EstimatorName = Literal["pathwise", "stl", "dreg", "score"]
 
 
 @final
@@ -212,33 +202,6 @@ def gaussian_vae(
         particles,
         start=sides.start,
     )
-
-
-def objective(bound: str, beta: float, anneal: int, free_bits: float) -> Objective:
-    """The objective by name: "elbo" (closed KL; β, annealing and free bits apply), "elbo-mc" or "iwae"."""
-    plain = beta == 1 and anneal == 0 and free_bits == 0
-    if bound == "elbo":
-        return AnalyticELBO() if plain else BetaELBO(WarmUp(anneal, beta) if anneal else beta, free_bits)
-    if not plain:
-        raise InputError(f"beta, anneal and free_bits weigh the rate, which the bound {bound} has not; use bound elbo")
-    return ELBO() if bound == "elbo-mc" else IWAE()
-
-
-def estimator(name: str, bound: str, particles: int) -> Estimator:
-    """The gradient estimator by name, refused where it would be biased or has no control variate."""
-    if name in {"stl", "dreg"} and bound == "elbo":
-        raise InputError(
-            f"the estimator {name} changes the gradient of the Monte-Carlo rate, and the bound elbo has its rate in "
-            "closed form; use bound elbo-mc"
-        )
-    if name == "stl" and bound == "iwae":
-        raise InputError("the estimator stl is biased under the bound iwae; use dreg")
-    if name == "score" and particles < 2:
-        raise InputError("the estimator score needs particles of at least 2 for its control variate")
-    return _ESTIMATORS[name]()
-
-
-_ESTIMATORS: dict[str, Callable[[], Estimator]] = {"pathwise": Pathwise, "stl": STL, "dreg": DReG, "score": Score}
 
 
 def _dims(variable: Variable) -> int:

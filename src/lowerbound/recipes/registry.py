@@ -70,8 +70,9 @@ class Setup:
 
     def to(self, device: torch.device | str) -> Setup:
         """This setup with all its modules moved to the device."""
-        for module in (self.model, self.objective, *self.views.values(), *self.corruptions.values()):
-            nn.Module.to(module, device)
+        for part in (self.model, self.objective, self.estimator, *self.views.values(), *self.corruptions.values()):
+            if isinstance(part, nn.Module):
+                part.to(device)
         return self
 
 

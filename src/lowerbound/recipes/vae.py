@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.data.spec import DataSpec
-from lowerbound.recipes import parts
+from lowerbound.recipes import bounds, parts
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -17,8 +17,8 @@ def vae(
     hidden: parts.Widths = None,
     activation: str = "silu",
     likelihood: parts.LikelihoodName = "auto",
-    bound: parts.BoundName = "elbo",
-    estimator: parts.EstimatorName = "pathwise",
+    bound: bounds.BoundName = "elbo",
+    estimator: bounds.EstimatorName = "pathwise",
     particles: Count = 1,
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
@@ -41,11 +41,11 @@ def vae(
     return parts.gaussian_vae(
         spec,
         latent,
-        parts.objective(bound, beta, anneal, free_bits),
+        bounds.objective(bound, beta, anneal, free_bits),
         net=net,
         hidden=hidden,
         activation=activation,
         likelihood=likelihood,
-        estimator=parts.estimator(estimator, bound, particles),
+        estimator=bounds.estimator(estimator, bound, particles),
         particles=particles,
     )

@@ -249,7 +249,8 @@ def modules_of(setup: Setup) -> nn.ModuleDict:
 
     Views are not among it: they follow from the description of the data.
     """
-    return nn.ModuleDict({"model": setup.model, "objective": setup.objective})
+    parts = {"model": setup.model, "objective": setup.objective, "estimator": setup.estimator}
+    return nn.ModuleDict({name: part for name, part in parts.items() if isinstance(part, nn.Module)})
 
 
 def require_room(outline: Setup) -> None:

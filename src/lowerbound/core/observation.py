@@ -1,0 +1,30 @@
+"""The log-likelihood of what was observed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from lowerbound.core.bernoulli import LogitBernoulli, particles_log_mass
+
+
+def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor:
+    """log p of the observed entries alone: entries under a False contribute nothing, whatever they hold.
+
+    d must factorise over its event (an `Independent`). Zero is in the support of every likelihood here, so it can
+    stand in for what is missing without a NaN passing through the gradient.
+    """
+    if mask is None:
+        return _whole_log_prob(d, x)
+    if not isinstance(d, Independent):
+        raise ValueError(f"a mask needs a likelihood that factorises over its event; {type(d).__name__} does not")
+    entries = torch.where(mask, d.base_dist.log_prob(torch.where(mask, x, 0)), 0)
+    return entries.flatten(-d.reinterpreted_batch_ndims).sum(-1) if d.reinterpreted_batch_ndims else entries
+
+
+def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
+    if torch.is_grad_enabled() or not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)):
+        return d.log_prob(x)
+    dims = d.reinterpreted_batch_ndims
+    return particles_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims)) if dims else d.log_prob(x)
