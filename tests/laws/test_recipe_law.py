@@ -140,6 +140,7 @@ def test_every_argument_is_typed_documented_and_has_a_default(recipe: str) -> No
     found = get(recipe)
     assert found.summary.endswith(".")
     assert found.description.startswith(found.summary)
+    assert found.choice, "the docstring has no sentence that begins: Choose it"
     for parameter in found.parameters.values():
         assert len(parameter.doc) > 10
         assert found.check({parameter.name: parameter.default})
