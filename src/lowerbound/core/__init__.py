@@ -1,5 +1,6 @@
 """The mathematics: distributions, models, estimators, objectives, marginal likelihoods. No files, clocks or prints."""
 
+from lowerbound.core.annealing import Annealed, Sandwich, ais, sandwich, simulated
 from lowerbound.core.batch import Batch, observed, rows
 from lowerbound.core.bounds import Bound, LogMeanExp, Mean
 from lowerbound.core.conditionals import (
@@ -25,6 +26,7 @@ from lowerbound.core.conditionals import (
     standard_normal,
 )
 from lowerbound.core.contraction import Contractive, Exact, OneLayer, Probed, SquaredJacobian
+from lowerbound.core.controls import leave_one_out, no_control
 from lowerbound.core.density import CodeDensity, fitted_to_codes
 from lowerbound.core.density_ratio import AdversarialTotalCorrelation
 from lowerbound.core.divergences import discrete_kl, kl_per_dimension, monte_carlo_kl
@@ -35,8 +37,6 @@ from lowerbound.core.estimators import (
     Estimator,
     Pathwise,
     Score,
-    leave_one_out,
-    no_control,
 )
 from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian_rung
 from lowerbound.core.latent import Latent, Model, Trace
@@ -78,6 +78,7 @@ __all__ = [
     "STL",
     "AdversarialTotalCorrelation",
     "AnalyticELBO",
+    "Annealed",
     "Batch",
     "Bernoulli",
     "BetaELBO",
@@ -132,6 +133,7 @@ __all__ = [
     "Quantiser",
     "Rate",
     "Rung",
+    "Sandwich",
     "Schedule",
     "Score",
     "SparseActivation",
@@ -142,6 +144,7 @@ __all__ = [
     "TotalCorrelation",
     "Trace",
     "WarmUp",
+    "ais",
     "covariance_of_codes",
     "covariance_of_means",
     "discrete_kl",
@@ -161,6 +164,8 @@ __all__ = [
     "observed",
     "pareto_k",
     "rows",
+    "sandwich",
+    "simulated",
     "squared_error",
     "standard_normal",
     "summarise",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import reduce, singledispatch
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.core.bounds import Bound, Mean
 from lowerbound.core.certain import PointMass
+from lowerbound.core.controls import Control, leave_one_out
 from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 
 if TYPE_CHECKING:
@@ -110,32 +111,6 @@ class DReG(Reparameterised):
             for z in trace.named_z.values():
                 rescale_gradient(z, share)
         return with_value(bound(held, measure), (first * values).sum(0))
-
-
-class Control(Protocol):
-    """A control variate for `Score`: what to subtract from the bound for each particle."""
-
-    def __call__(self, values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
-        """(K, B) baselines; each may depend on every particle but its own."""
-
-
-def no_control(values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
-    """Plain REINFORCE. Ronald J. Williams, "Simple statistical gradient-following algorithms", 1992."""
-    return torch.zeros_like(values)
-
-
-def leave_one_out(values: Tensor, log_measure: Tensor, bound: Bound) -> Tensor:
-    """The bound with particle k's value replaced by the mean of the others': RLOO for the ELBO, VIMCO for IWAE.
-
-    Wouter Kool, Herke van Hoof and Max Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019;
-    Andriy Mnih and Danilo J. Rezende, "Variational inference for Monte Carlo objectives", 2016.
-    """
-    k = len(values)
-    if k < 2:
-        raise ValueError("a leave-one-out control needs at least 2 particles; ask for more, or use Score(no_control)")
-    others = (values.sum(0) - values) / (k - 1)
-    held_out = torch.eye(k, dtype=torch.bool, device=values.device)[:, :, None]
-    return bound(torch.where(held_out, others, values[:, None]), log_measure[:, None])
 
 
 @final

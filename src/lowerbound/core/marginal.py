@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.core.batch import Batch
-from lowerbound.core.estimators import Enumerate, Score, no_control
+from lowerbound.core.controls import no_control
+from lowerbound.core.estimators import Enumerate, Score
 from lowerbound.core.latent import Model
 from lowerbound.core.psis import pareto_k
 
