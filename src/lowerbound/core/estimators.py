@@ -107,7 +107,7 @@ class DReG(Reparameterised):
         held, measure = values.detach(), trace.log_measure
         first = bound.weights(held, measure)
         if torch.is_grad_enabled() and unscaled(trace, values, bound):
-            share = bound.path_weights(held, measure) / first.clamp_min(torch.finfo(held.dtype).tiny)
+            share = bound.path_weights(held, measure) / torch.where(first == 0, torch.finfo(held.dtype).tiny, first)
             for z in trace.named_z.values():
                 rescale_gradient(z, share)
         return with_value(bound(held, measure), (first * values).sum(0))
@@ -161,11 +161,12 @@ def with_value(value: Tensor, carrier: Tensor) -> Tensor:
 
 def unscaled(trace: Trace, values: Tensor, bound: Bound) -> bool:
     """Whether the gradient of z has yet to be scaled for this bound; under a plain mean it stays as it is."""
-    wanted = Mean if isinstance(bound, Mean) else values
-    seen, trace.scaled_for = trace.scaled_for, wanted
-    if seen is not None and seen is not wanted:
+    plain = isinstance(bound, Mean)
+    of = None if plain else values
+    seen, trace.scaled_for = trace.scaled_for, (bound, of)
+    if seen is not None and not (seen[0] == bound and seen[1] is of):
         raise ValueError("DReG scales the gradient of z for one bound; trace the model once for each, or use Pathwise")
-    return seen is None and wanted is values
+    return seen is None and not plain
 
 
 def rescale_gradient(z: Tensor, share: Tensor) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
+from lowerbound.core.bounds import Bound
 from lowerbound.core.certain import is_certain, is_singular
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.divergences import known_kl
@@ -57,7 +58,8 @@ class Trace:
     px: Mapping[str, Distribution]
     batch: Batch
     estimator: Estimator
-    scaled_for: object = field(default=None, init=False, repr=False)  # what `DReG` has scaled the gradient of z for
+    # The bound, and the values, that `DReG` has scaled the gradient of z for; under a plain mean any values will do.
+    scaled_for: tuple[Bound, Tensor | None] | None = field(default=None, init=False, repr=False)
 
     @property
     def named_z(self) -> Mapping[str, Tensor]:

@@ -8,13 +8,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
-from lowerbound.core.bounds import Bound, LogMeanExp, Mean
-from lowerbound.core.estimators import summed
+from lowerbound.core.bounds import (
+    Bound,
+    Groups,
+    LogMeanExp,
+    Mean,
+    Mixed,
+    Partial,
+    log_uniform,
+    renyi,
+    thermodynamic,
+)
+from lowerbound.core.estimators import DReG, summed
 from lowerbound.core.latent import Trace
 from lowerbound.core.schedules import Constant, Schedule
 
@@ -64,23 +74,119 @@ class Weighted(Objective):
         return {f"weighted_{name}": weight * term for name, term in self.objective(trace, step).items()}
 
 
-@final
-class ELBO(Objective):
-    """The evidence lower bound by Monte Carlo: −E_q[log p(x|z) + log p(z) − log q(z|x)]."""
+class OfWeights(Objective, ABC):
+    """Minus a bound of the log weights, under a name of its own."""
+
+    name: ClassVar[str]
+
+    def __init__(self, bound: Bound) -> None:
+        super().__init__()
+        self.bound = bound
 
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
-        return {"negative_elbo": -surrogate(trace, trace.log_w, Mean())}
+        return {self.name: -surrogate(trace, trace.log_w, self.bound)}
 
 
 @final
-class IWAE(Objective):
+class ELBO(OfWeights):
+    """The evidence lower bound by Monte Carlo: −E_q[log p(x|z) + log p(z) − log q(z|x)]."""
+
+    name = "negative_elbo"
+
+    def __init__(self) -> None:
+        super().__init__(Mean())
+
+
+@final
+class IWAE(OfWeights):
     """The importance-weighted bound: −E log (1/K) Σ_k w_k ≥ −log p(x), tighter as K grows.
 
     Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
     """
 
+    name = "negative_iwae"
+
+    def __init__(self) -> None:
+        super().__init__(LogMeanExp())
+
+
+@final
+class MIWAE(OfWeights):
+    """The mean of `groups` importance-weighted bounds, each over its own share of the particles.
+
+    M groups of K particles are M·K of a trace. With M = 1 it is `IWAE`, with K = 1 `ELBO`; between them it gives up
+    some of the tightness for a clearer gradient to the encoder.
+    Tom Rainforth et al., "Tighter variational bounds are not necessarily better", 2018.
+    """
+
+    name = "negative_miwae"
+
+    def __init__(self, groups: int = 2) -> None:
+        super().__init__(Groups(groups, LogMeanExp()))
+
+
+@final
+class CIWAE(OfWeights):
+    """share · ELBO + (1 − share) · IWAE, the ELBO over all particles.
+
+    Tom Rainforth et al., "Tighter variational bounds are not necessarily better", 2018.
+    """
+
+    name = "negative_ciwae"
+
+    def __init__(self, share: float = 0.5) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"the ELBO's share is a number from 0 to 1, not {share}")
+        super().__init__(Mixed(((share, Mean()), (1 - share, LogMeanExp()))))
+
+
+@final
+class PIWAE(Objective):
+    """The decoder learns from `IWAE` over all particles, the encoder from `MIWAE` over groups of them, of one trace.
+
+    Only `DReG` serves it, which sends each of them its own gradient (see `Partial`); the value is that of `IWAE`, and
+    so is the name of the term.
+    Tom Rainforth et al., "Tighter variational bounds are not necessarily better", 2018.
+    """
+
+    def __init__(self, groups: int = 2) -> None:
+        super().__init__()
+        self.bound = Partial(LogMeanExp(), Groups(groups, LogMeanExp()))
+
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
-        return {"negative_iwae": -surrogate(trace, trace.log_w, LogMeanExp())}
+        if torch.is_grad_enabled() and not isinstance(trace.estimator, DReG):
+            raise ValueError("PIWAE has a gradient for the encoder and another for the decoder; use the estimator DReG")
+        return {"negative_iwae": -surrogate(trace, trace.log_w, self.bound)}
+
+
+@final
+class VR(OfWeights):
+    """Rényi's bound of order α: 1/(1−α) log (1/K) Σ_k w_k^(1−α), from IWAE (α = 0) by the ELBO (1) to below (> 1).
+
+    A lower bound on log p(x) in mean for α ≥ 0, at every K. For α < 0 it is none, and VR-max, α = −∞, trains on the
+    one particle of the largest weight.
+    Yingzhen Li and Richard E. Turner, "Rényi divergence variational inference", 2016.
+    """
+
+    name = "negative_vr"
+
+    def __init__(self, alpha: float = 0.5) -> None:
+        super().__init__(renyi(alpha))
+
+
+@final
+class TVO(OfWeights):
+    """The thermodynamic variational objective: a lower Riemann sum over the path from q to the posterior.
+
+    intervals: in how many pieces [0, 1] is cut; first: where the first ends, the others lying equally in log β. With
+    more pieces it rises to `IWAE`. Gradients are those of the sum over the K particles, unbiased for its mean.
+    Vaden Masrani, Tuan Anh Le and Frank Wood, "The thermodynamic variational objective", 2019.
+    """
+
+    name = "negative_tvo"
+
+    def __init__(self, intervals: int = 5, first: float = 0.1) -> None:
+        super().__init__(thermodynamic(log_uniform(intervals, first)))
 
 
 @final
