@@ -17,6 +17,7 @@ from lowerbound.core.bounds import (
     thermodynamic,
     thermodynamic_upper,
 )
+from lowerbound.core.chain import Chain, Link
 from lowerbound.core.conditionals import (
     Bernoulli,
     Categorical,
@@ -108,6 +109,7 @@ __all__ = [
     "BetaELBO",
     "Bound",
     "Categorical",
+    "Chain",
     "CodeDensity",
     "CodePrior",
     "CodebookUse",
@@ -138,6 +140,7 @@ __all__ = [
     "LayerRate",
     "LayerRates",
     "LayeredPoint",
+    "Link",
     "LogMeanExp",
     "Marginal",
     "Mean",

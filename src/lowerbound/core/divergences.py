@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
 
+from lowerbound.core.dependent import Dependent
+
 
 def discrete_kl(p: Tensor, q: Tensor) -> Tensor:
     """KL(p‖q) = Σ_i p_i log(p_i/q_i) over the last dimension, with 0 log 0 = 0, and ∞ where q lacks mass that p has.
@@ -37,7 +39,12 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
 
 
 def known_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """`kl_per_dimension` where KL(q‖p) has a closed form, else None."""
+    """`kl_per_dimension` where KL(q‖p) has a closed form, else None.
+
+    None, too, where p depends on draws: they may have been drawn given z, which a divergence knows nothing of.
+    """
+    if isinstance(p, Dependent):
+        return None
     try:
         return kl_per_dimension(q, p)
     except NotImplementedError:

@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Independent
 from lowerbound.core.bounds import Bound, Mean
 from lowerbound.core.certain import PointMass
 from lowerbound.core.controls import Control, leave_one_out
+from lowerbound.core.dependent import Dependent
 from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ class DReG(Reparameterised):
         first = bound.weights(held, measure)
         if torch.is_grad_enabled() and unscaled(trace, values, bound):
             share = bound.path_weights(held, measure) / torch.where(first == 0, torch.finfo(held.dtype).tiny, first)
-            for z in trace.named_z.values():
-                rescale_gradient(z, share)
+            rescale_paths(trace, share)
         return with_value(bound(held, measure), (first * values).sum(0))
 
 
@@ -169,10 +169,29 @@ def unscaled(trace: Trace, values: Tensor, bound: Bound) -> bool:
     return seen is None and not plain
 
 
+def rescale_paths(trace: Trace, share: Tensor) -> None:
+    """Multiply by share (K, B) what reaches the parameters of every q through its own draws.
+
+    A z drawn given another z hands on to it what it got, unscaled: there it is scaled for the other's own parameters.
+    """
+    least = torch.finfo(share.dtype).eps ** 2  # a share of zero could not be undone
+    share = torch.where(share.abs() < least, least, share)
+    for z in trace.named_z.values():
+        rescale_gradient(z, share)
+    for q, _ in trace.pairs.values():
+        if isinstance(q, Dependent):
+            rescale_gradient(q.seen, 1 / share)
+
+
 def rescale_gradient(z: Tensor, share: Tensor) -> None:
     """Multiply the gradient that reaches z by share (K, B)."""
     if z.requires_grad:
         z.register_hook(lambda g: g * share.reshape(share.shape + (1,) * (g.dim() - share.dim())))
+
+
+def drawn(estimator: Estimator, q: Distribution, particles: int) -> Tensor:
+    """K draws of a latent that depends on the data alone, (K, B, *event); one for each K of those it depends on."""
+    return estimator.draw(q, particles) if len(q.batch_shape) == 1 else estimator.draw(q, 1).squeeze(0)
 
 
 def support(q: Distribution) -> Tensor:
@@ -196,6 +215,11 @@ def support(q: Distribution) -> Tensor:
 def detached(q: Distribution) -> Distribution:
     """The same distribution, its parameters cut from the graph."""
     raise NotImplementedError(f"STL and DReG do not know how to detach {type(q).__name__}; register it with detached")
+
+
+@detached.register
+def _(q: Dependent) -> Distribution:
+    return q.held()
 
 
 @detached.register(Independent)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional, Gaussian, standard_normal
-from lowerbound.core.estimators import Estimator, Pathwise, Score
+from lowerbound.core.estimators import Estimator, Pathwise, Score, drawn
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective, with_free_bits
@@ -78,7 +78,7 @@ class Ladder(Model):
 
     def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
         estimator = followed(estimator or Pathwise())
-        z, q, p, h = self._follow(batch, lambda q: _drawn(q, particles, estimator))
+        z, q, p, h = self._follow(batch, lambda q: drawn(estimator, q, particles))
         return Trace(z, q, p, self._likelihoods(h, batch.c), batch, estimator)
 
     def infer(self, batch: Batch) -> dict[str, Distribution]:
@@ -144,11 +144,6 @@ def followed(estimator: Estimator) -> Estimator:
     raise ValueError(f"{name} takes latents for independent given the data; trace a ladder with Pathwise or Score")
 
 
-def _drawn(q: Distribution, particles: int, estimator: Estimator) -> Tensor:
-    """K draws at the top; below, one for each of the K drawn above."""
-    return estimator.draw(q, particles) if len(q.batch_shape) == 1 else estimator.draw(q, 1).squeeze(0)
-
-
 @final
 class LayerRate(Objective):
     """Σ_l KL(q(z_l | z_{<l}, x) ‖ p(z_l | z_{<l})), each layer's mean over the batch charged as `free_bits` at least.
@@ -171,6 +166,15 @@ class LayerRate(Objective):
         return {"charged_rate": with_free_bits(layers, self.free_bits).sum(-1)}
 
 
+def layer_rates(trace: Trace) -> dict[str, Tensor]:
+    """E_q[log q − log p] of each latent, name -> (B,): its KL where that is known, else the mean over the particles."""
+    if trace.kl is not None:
+        return {name: kl.sum(-1) for name, kl in trace.kl.items()}
+    z = trace.named_z
+    ratios = {name: q.log_prob(z[name]) - p.log_prob(z[name]) for name, (q, p) in trace.pairs.items()}
+    return {name: trace.mean(ratio) for name, ratio in ratios.items()}
+
+
 @final
 class LayerRates(Meter):
     """How many nats each layer says of a datum: its KL, averaged over the data.
@@ -184,8 +188,8 @@ class LayerRates(Meter):
 
     def add(self, trace: Trace) -> None:
         self.count += trace.batch.size
-        for name, kl in (trace.kl or {}).items():
-            self.sums[name] = self.sums.get(name, 0.0) + kl.sum(dtype=torch.float64).item()
+        for name, rate in layer_rates(trace).items():
+            self.sums[name] = self.sums.get(name, 0.0) + rate.sum(dtype=torch.float64).item()
 
     def figures(self) -> dict[str, Any]:
         return {"rate_by_layer": {name: total / self.count for name, total in self.sums.items()}}

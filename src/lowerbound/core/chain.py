@@ -1,0 +1,111 @@
+"""A chain of latents, inferred from the data upwards and generated from the top downwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, final
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lowerbound.core.batch import Batch, observed
+from lowerbound.core.conditionals import Conditional
+from lowerbound.core.dependent import Dependent
+from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, Score, drawn
+from lowerbound.core.latent import Model, Trace
+
+
+@final
+class Link(nn.Module):
+    """One layer of a chain. prior: z_{l+1} -> p(z_l | z_{l+1}), at the top of nothing; posterior: what is below ->
+    q(z_l | z_{l−1}), of the first layer q(z_1 | x). Both are given the condition besides."""
+
+    def __init__(self, prior: Conditional, posterior: Conditional) -> None:
+        super().__init__()
+        self.prior, self.posterior = prior, posterior
+
+
+@final
+class Chain(Model):
+    """p(x, z) = p(z_L) … p(z_1 | z_2) p(x | z_1), q(z | x) = q(z_1 | x) q(z_2 | z_1) … q(z_L | z_{L−1}).
+
+    Unlike a `Ladder`'s the two share nothing, and inference runs against the direction of generation. So log q − log p of
+    a layer is averaged over draws: p(z_1 | z_2) reads a z_2 that was drawn given z_1, and KL(q ‖ p) says nothing of it.
+    The latents are named, from the data's side; above the first, q has the batch shape (K, B) of the z below.
+
+    links: by name, the data's side first. likelihood: p(x | z_1), one conditional or a dict by variable. reads: as in
+    `Latent`. Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
+
+    >>> import torch
+    >>> from lowerbound.core import Bernoulli, Gaussian, standard_normal
+    >>> def gaussian(inputs, outputs):
+    ...     return Gaussian(nn.Sequential(nn.Linear(inputs, 2 * outputs), nn.Unflatten(-1, (outputs, 2))))
+    >>> links = {"z1": Link(gaussian(2, 5), gaussian(9, 5)), "z2": Link(standard_normal(2), gaussian(5, 2))}
+    >>> model = Chain(links, Bernoulli(nn.Linear(5, 9)))
+    >>> model.trace(Batch({"x": torch.zeros(8, 9)}), particles=3).log_w.shape
+    torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        links: Mapping[str, Link],
+        likelihood: Conditional | Mapping[str, Conditional],
+        reads: Callable[[Batch], tuple[Any, ...]] = observed,
+    ) -> None:
+        super().__init__()
+        self.links, self.reads = nn.ModuleDict(dict(links)), reads
+        self.likelihood = nn.ModuleDict(dict(likelihood) if isinstance(likelihood, Mapping) else {"x": likelihood})
+
+    def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
+        estimator = linked(estimator or Pathwise())
+        z, q = self._climb(batch, lambda q: drawn(estimator, q, particles))
+        return Trace(z, q, self._priors(z, batch.c), self.decode(z, batch.c), batch, estimator)
+
+    def infer(self, batch: Batch) -> dict[str, Distribution]:
+        """q(z_l | z_{l−1}) at the posterior means of the layers below, name -> batch shape (B,)."""
+        return self._climb(batch, lambda q: q.mean)[1]
+
+    def decode(self, z: Mapping[str, Tensor], c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x | z_1) for each variable, of the layers' z by name, each (..., *event); only the first layer's is read."""
+        first = z[next(iter(self.links))]
+        return {name: part(first, c) for name, part in self.likelihood.items()}
+
+    def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
+        """p(x | z_1) at n draws from the prior, layer by layer from the top."""
+        *lower, top = self._named().items()
+        p = top[1].prior(c)
+        z = {top[0]: p.sample() if p.batch_shape else p.sample((n,))}
+        for name, link in reversed(lower):
+            z[name] = link.prior(*z.values(), c).sample()
+            z = {name: z[name]}
+        return self.decode(z, c)
+
+    def _climb(
+        self, batch: Batch, choose: Callable[[Distribution], Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Distribution]]:
+        """Go up, choosing each z of its posterior; z and q by name."""
+        z: dict[str, Tensor] = {}
+        q: dict[str, Distribution] = {}
+        given = self.reads(batch)
+        for name, link in self._named().items():
+            q[name] = Dependent(link.posterior, *given) if z else link.posterior(*given)
+            z[name] = choose(q[name])
+            given = (z[name], batch.c)
+        return z, q
+
+    def _priors(self, z: Mapping[str, Tensor], c: Tensor | None) -> dict[str, Distribution]:
+        links = self._named()
+        below = {name: Dependent(links[name].prior, z[above], c) for name, above in pairwise(links)}
+        top = next(reversed(links))
+        return {**below, top: links[top].prior(c)}
+
+    def _named(self) -> dict[str, Link]:
+        return {name: link for name, link in self.links.items() if isinstance(link, Link)}
+
+
+def linked(estimator: Estimator) -> Estimator:
+    """The estimator, if it can draw latents that depend on each other's draws."""
+    if isinstance(estimator, Reparameterised | Score):
+        return estimator
+    raise ValueError(f"{type(estimator).__name__} takes one latent; trace a chain with Pathwise, STL, DReG or Score")
