@@ -23,6 +23,11 @@ def vae(
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
     free_bits: NonNegative = 0.0,
+    groups: bounds.Groups = None,
+    share: bounds.Share = None,
+    alpha: bounds.Order = None,
+    intervals: bounds.Intervals = None,
+    first: bounds.First = None,
 ) -> Setup:
     """Variational autoencoder: N(0, I) prior, Gaussian encoder, any likelihood.
 
@@ -31,17 +36,25 @@ def vae(
     and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
 
     Args:
-        bound: elbo has its KL in closed form, elbo-mc by Monte Carlo; iwae is the importance-weighted bound.
-        estimator: how gradients reach the encoder.
+        bound: elbo has its KL in closed form, elbo-mc by Monte Carlo; iwae is the importance-weighted bound, miwae its
+            mean over groups of particles, ciwae its mixture with the ELBO, piwae itself for the decoder and miwae for
+            the encoder; vr is Rényi's, vr-max the largest weight's; tvo is the thermodynamic objective.
+        estimator: how gradients reach the encoder; dreg where the bound weighs particles.
         particles: draws of z for each datum and step.
         beta: weight of the rate.
         anneal: steps over which that weight rises from 0.
         free_bits: nats of each latent dimension that cost nothing to use.
+        groups: of miwae and piwae, the equal groups that the particles are in, 2 where not given.
+        share: of ciwae, what the ELBO counts for, 0.5 where not given.
+        alpha: of vr, its order from 0 (iwae) by 1 (elbo-mc) up, 0.5 where not given.
+        intervals: of tvo, the pieces of the path from q to the posterior, 5 where not given.
+        first: of tvo, where on that path from 0 to 1 the first piece ends, 0.1 where not given.
     """
+    own = {"groups": groups, "share": share, "alpha": alpha, "intervals": intervals, "first": first}
     return parts.gaussian_vae(
         spec,
         latent,
-        bounds.objective(bound, beta, anneal, free_bits),
+        bounds.objective(bound, beta, anneal, free_bits, particles, **own),
         net=net,
         hidden=hidden,
         activation=activation,
