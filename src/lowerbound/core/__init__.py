@@ -1,6 +1,7 @@
 """The mathematics: distributions, models, estimators, objectives, marginal likelihoods. No files, clocks or prints."""
 
 from lowerbound.core.annealing import Annealed, Sandwich, ais, sandwich, simulated
+from lowerbound.core.baselines import Average, Baselined, Predicted, SignalScale
 from lowerbound.core.batch import Batch, observed, rows
 from lowerbound.core.bounds import (
     Bound,
@@ -37,6 +38,7 @@ from lowerbound.core.conditionals import (
     Poisson,
     Table,
     flat,
+    one_hot,
     squared_error,
     standard_normal,
 )
@@ -44,6 +46,8 @@ from lowerbound.core.contraction import Contractive, Exact, OneLayer, Probed, Sq
 from lowerbound.core.controls import leave_one_out, no_control
 from lowerbound.core.density import CodeDensity, fitted_to_codes
 from lowerbound.core.density_ratio import AdversarialTotalCorrelation
+from lowerbound.core.disarm import DisARM
+from lowerbound.core.discrete import bits
 from lowerbound.core.divergences import discrete_kl, kl_per_dimension, monte_carlo_kl
 from lowerbound.core.estimators import (
     STL,
@@ -86,8 +90,10 @@ from lowerbound.core.quantisation import (
     QuantisedPoint,
     Quantiser,
 )
+from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
+from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, StraightThrough
 from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [
@@ -98,12 +104,15 @@ __all__ = [
     "MIWAE",
     "MMD",
     "PIWAE",
+    "RELAX",
     "STL",
     "TVO",
     "VR",
     "AdversarialTotalCorrelation",
     "AnalyticELBO",
     "Annealed",
+    "Average",
+    "Baselined",
     "Batch",
     "Bernoulli",
     "BetaELBO",
@@ -121,6 +130,7 @@ __all__ = [
     "Cyclical",
     "DReG",
     "Diagonal",
+    "DisARM",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Distortion",
@@ -131,6 +141,8 @@ __all__ = [
     "Fixed",
     "Gaussian",
     "Groups",
+    "GumbelSoftmax",
+    "GumbelStraightThrough",
     "Homoscedastic",
     "L1Activation",
     "Ladder",
@@ -158,6 +170,7 @@ __all__ = [
     "Pathwise",
     "Point",
     "Poisson",
+    "Predicted",
     "Probed",
     "Quantised",
     "QuantisedPoint",
@@ -168,16 +181,19 @@ __all__ = [
     "Sandwich",
     "Schedule",
     "Score",
+    "SignalScale",
     "SparseActivation",
     "SquaredCode",
     "SquaredJacobian",
     "SquaredWeights",
+    "StraightThrough",
     "Table",
     "Tempered",
     "TotalCorrelation",
     "Trace",
     "WarmUp",
     "ais",
+    "bits",
     "covariance_of_codes",
     "covariance_of_means",
     "discrete_kl",
@@ -196,6 +212,7 @@ __all__ = [
     "monte_carlo_kl",
     "no_control",
     "observed",
+    "one_hot",
     "pareto_k",
     "renyi",
     "rows",

@@ -169,15 +169,27 @@ class Categorical(Parametric):
 
 @final
 class OneHot(Conditional):
-    """A single categorical latent as a one-hot vector, from logits (..., classes): networks can read it as it is."""
+    """Categorical latents as one-hot vectors, from logits (..., classes): networks can read them as they are.
 
-    def __init__(self, net: nn.Module) -> None:
+    event_dims: 1 for a single one; 2 for several independent ones, (..., D, classes).
+
+    >>> OneHot(nn.Identity(), 2)(torch.zeros(5, 4, 3)).event_shape
+    torch.Size([4, 3])
+    """
+
+    def __init__(self, net: nn.Module, event_dims: int = 1) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.event_dims = net, event_dims
 
     def forward(self, *given: object) -> Distribution:
         logits = widened(self.net(*(g for g in given if g is not None)))
-        return D.OneHotCategorical(logits=logits, validate_args=False)
+        return one_hot(logits, self.event_dims)
+
+
+def one_hot(logits: Tensor, event_dims: int = 1) -> Distribution:
+    """One-hot vectors from logits (..., classes), independent over all but the last of the event's dimensions."""
+    each = D.OneHotCategorical(logits=logits, validate_args=False)
+    return Independent(each, event_dims - 1, validate_args=False) if event_dims > 1 else each
 
 
 @final

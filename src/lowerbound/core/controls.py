@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lowerbound.core.bounds import Bound
+from lowerbound.core.bounds import Bound, Mean
 
 
 class Control(Protocol):
@@ -48,3 +48,9 @@ def replaced(values: Tensor, guesses: Tensor, log_measure: Tensor, bound: Bound)
     """
     held_out = torch.eye(len(values), dtype=torch.bool, device=values.device)[:, :, None]
     return bound(torch.where(held_out, guesses.expand_as(values)[:, None], values[:, None]), log_measure[:, None])
+
+
+def require_mean(bound: Bound, estimator: str) -> None:
+    """Refuse an importance-weighted bound for an estimator that weighs each particle by itself."""
+    if not isinstance(bound, Mean):
+        raise ValueError(f"{estimator} is for averages over particles, such as the ELBO; for this bound use Score")

@@ -14,12 +14,16 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.core.bounds import Bound, Mean
 from lowerbound.core.certain import PointMass
-from lowerbound.core.controls import Control, leave_one_out
+from lowerbound.core.controls import Control, leave_one_out, no_control
 from lowerbound.core.dependent import Dependent
 from lowerbound.core.distributions import LogScaleNormal, StandardNormal
 
 if TYPE_CHECKING:
     from lowerbound.core.latent import Trace
+
+
+LARGEST_SUPPORT = 1 << 16
+"""Values of a latent that are enumerated at most; each is decoded for every datum."""
 
 
 class Estimator(ABC):
@@ -133,7 +137,7 @@ class Score(Sampling):
         held, value = values.detach(), bound(values, trace.log_measure)
         if not torch.is_grad_enabled():
             return value
-        signal = value.detach() - self.control(held, trace.log_measure, bound)
+        signal = value.detach() - self.control(held, trace.log_measure, bound) + vanishing(trace, values, bound)
         return with_value(value.detach(), (signal * trace.log_q).sum(0) + value)
 
 
@@ -154,6 +158,15 @@ class Enumerate(Estimator):
         return bound(values, trace.log_measure)
 
 
+def fitting(q: Distribution) -> Estimator:
+    """`Pathwise` where gradients can go through draws from q; elsewhere plain `Score`, which serves any number of them.
+
+    >>> type(fitting(D.Bernoulli(logits=torch.zeros(3)))).__name__
+    'Score'
+    """
+    return Pathwise() if q.has_rsample else Score(no_control)
+
+
 def with_value(value: Tensor, carrier: Tensor) -> Tensor:
     """A tensor with exactly this value and the gradient of `carrier`."""
     return value + (carrier - carrier.detach())
@@ -167,6 +180,15 @@ def unscaled(trace: Trace, values: Tensor, bound: Bound) -> bool:
     if seen is not None and not (seen[0] == bound and seen[1] is of):
         raise ValueError("DReG scales the gradient of z for one bound; trace the model once for each, or use Pathwise")
     return seen is None and not plain
+
+
+def vanishing(trace: Trace, values: Tensor, bound: Bound) -> Tensor:
+    """What a score's signal lacks where log w is averaged: it takes −∇log q out of ∇log w, whose mean is zero.
+
+    With it the encoder's gradient dies as q → posterior, where all log w are the same; without it that is all noise.
+    """
+    averaged = isinstance(bound, Mean) and values is trace.log_w
+    return bound.weights(values.detach(), trace.log_measure) if averaged else values.new_zeros(())
 
 
 def rescale_paths(trace: Trace, share: Tensor) -> None:
@@ -204,6 +226,8 @@ def support(q: Distribution) -> Tensor:
         return q.enumerate_support(expand=True)
     values = q.base_dist.enumerate_support(expand=False).reshape(-1, *q.base_dist.event_shape)
     several = q.event_shape.numel() // q.base_dist.event_shape.numel()
+    if len(values) ** several > LARGEST_SUPPORT:
+        raise ValueError(f"{len(values)}^{several} values of z are too many to enumerate; use Score, which samples")
     choices = torch.cartesian_prod(*[torch.arange(len(values), device=values.device)] * several)
     grid = values[choices].reshape(-1, *q.event_shape)
     return grid.reshape(len(grid), *(1,) * len(q.batch_shape), *q.event_shape).expand(

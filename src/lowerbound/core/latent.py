@@ -16,7 +16,7 @@ from lowerbound.core.bounds import Bound
 from lowerbound.core.certain import is_certain, is_singular
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.divergences import known_kl
-from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, summed
+from lowerbound.core.estimators import Estimator, Reparameterised, fitting, summed
 from lowerbound.core.observation import observed_log_prob
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
-        """Draw K particles for each datum and score them. Default estimator: `Pathwise`."""
+        """Draw K particles for each datum and score them. Default estimator: `fitting` for q."""
 
     @abstractmethod
     def infer(self, batch: Batch) -> Distribution | Mapping[str, Distribution]:
@@ -185,8 +185,8 @@ class Latent(Model):
         self.likelihood = nn.ModuleDict(dict(likelihood) if isinstance(likelihood, Mapping) else {"x": likelihood})
 
     def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
-        estimator = estimator or Pathwise()
         q, p = self.infer(batch), self.prior(batch.c)
+        estimator = estimator or fitting(q)
         z = estimator.draw(q, particles)
         return Trace(z, q, p, self.decode(z, batch.c), batch, estimator)
 
