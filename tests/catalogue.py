@@ -99,6 +99,8 @@ SMALL: dict[str, Any] = {
     "prior_width": 8,
     "prior_layers": 1,
     "k": 1,
+    "latents": (3, 2),
+    "between": (4,),
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

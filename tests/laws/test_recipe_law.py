@@ -91,6 +91,7 @@ def test_one_seed_is_one_run(recipe: str) -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("recipe", names())
 def test_terms_are_what_they_are_called(recipe: str) -> None:
     """A rate is the KL and a distortion is −E log p(x|z); whatever is weighted or charged is called so."""
