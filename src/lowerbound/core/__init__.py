@@ -93,7 +93,7 @@ from lowerbound.core.quantisation import (
 from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
-from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, StraightThrough
+from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, OfRelaxed, StraightThrough
 from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [
@@ -162,6 +162,7 @@ __all__ = [
     "Model",
     "NegativeBinomial",
     "Objective",
+    "OfRelaxed",
     "OffDiagonal",
     "OneHot",
     "OneLayer",

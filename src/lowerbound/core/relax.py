@@ -29,7 +29,7 @@ class RELAX(nn.Module, Sampling):
     drawn after z, so that the model is asked for nothing more. Unbiased whatever c is; c's parameters and the
     temperature follow the gradient of the squared estimate, whose mean is the variance but for a constant.
 
-    control: a network from the softened s (K, B, D), and what `reads` gives of the batch, to (K, B, 1).
+    control: a network from what `reads` gives of the batch, and then the softened s (K, B, D), to (K, B, 1).
 
     Will Grathwohl, Dami Choi, Yuhuai Wu, Geoffrey Roeder and David Duvenaud, "Backpropagation through the void:
     optimizing control variates for black-box gradient estimation", 2018; the two draws are those of George Tucker et
@@ -77,7 +77,7 @@ class RELAX(nn.Module, Sampling):
 
     def _c(self, kind: Relaxation, s: Tensor, given: tuple[Tensor, ...]) -> Tensor:
         soft = kind.soft(s / self.log_temperature.exp())
-        found: Tensor = self.control(soft.flatten(2), *given)
+        found: Tensor = self.control(*given, soft.flatten(2))
         return found.squeeze(-1)
 
 

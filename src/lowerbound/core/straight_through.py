@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -10,10 +10,9 @@ from torch.distributions import Distribution
 
 from lowerbound.core.bounds import Bound
 from lowerbound.core.estimators import Sampling, with_value
+from lowerbound.core.latent import Trace
+from lowerbound.core.objectives import Objective
 from lowerbound.core.relaxations import logits_of, relaxation, uniform
-
-if TYPE_CHECKING:
-    from lowerbound.core.latent import Trace
 
 
 @final
@@ -92,6 +91,23 @@ class GumbelSoftmax(Sampling):
 
     def surrogate(self, trace: Trace, values: Tensor, bound: Bound) -> Tensor:
         return bound(values, trace.log_measure)
+
+
+@final
+class OfRelaxed(Objective):
+    """An objective that `GumbelSoftmax` relaxes in training: there its terms are called so, lest they pass for a bound.
+
+    >>> from lowerbound.core import Distortion, Rate
+    >>> objective = OfRelaxed(Distortion()) + Rate()
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
+        mark = "relaxed_" if torch.is_grad_enabled() else ""
+        return {f"{mark}{name}": term for name, term in self.objective(trace, step).items()}
 
 
 def positive(temperature: float) -> float:
