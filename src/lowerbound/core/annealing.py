@@ -104,9 +104,9 @@ def ais(
     model: Model,
     batch: Batch,
     *,
-    steps: int = 500,
+    steps: int = 200,
     chains: int = 16,
-    leapfrogs: int = 5,
+    leapfrogs: int = 2,
     start: Start = "posterior",
     decodes: int = DECODES_PER_PASS,
 ) -> Annealed:
@@ -134,9 +134,9 @@ def sandwich(
     batch: Batch,
     z: Tensor | Mapping[str, Tensor],
     *,
-    steps: int = 500,
+    steps: int = 200,
     chains: int = 16,
-    leapfrogs: int = 5,
+    leapfrogs: int = 2,
     start: Start = "posterior",
     decodes: int = DECODES_PER_PASS,
 ) -> Sandwich:
@@ -164,12 +164,12 @@ def simulated(model: Latent, n: int, c: Tensor | None = None) -> tuple[Batch, Te
 
 
 def inverse_temperatures(steps: int, like: Tensor) -> Tensor:
-    """(T+1,) from 0 to 1, closest together at the ends, where the densities change fastest: a sigmoid of even steps.
+    """(T+1,) from 0 to 1, a little closer together at the ends, where the densities change fastest.
 
     >>> inverse_temperatures(2, torch.zeros(()))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    sigmoid = torch.linspace(-4, 4, steps + 1, dtype=like.dtype, device=like.device).sigmoid()
+    sigmoid = torch.linspace(-2, 2, steps + 1, dtype=like.dtype, device=like.device).sigmoid()
     return (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
 
 

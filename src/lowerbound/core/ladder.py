@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional, Gaussian, standard_normal
 from lowerbound.core.estimators import Estimator, Pathwise, Score, drawn
+from lowerbound.core.given import Given
 from lowerbound.core.latent import Model, Trace
 from lowerbound.core.meters import Meter
 from lowerbound.core.objectives import Objective, with_free_bits
@@ -138,7 +139,7 @@ def followed(estimator: Estimator) -> Estimator:
     With the parameters of a lower q cut from the graph, as `STL` has them, the gradient would lose its path through the
     z above and with it what STL is for; and `DReG` would scale the gradient of a lower layer again in each layer above.
     """
-    if isinstance(estimator, Pathwise | Score):
+    if isinstance(estimator, Pathwise | Score | Given):
         return estimator
     name = type(estimator).__name__
     raise ValueError(f"{name} takes latents for independent given the data; trace a ladder with Pathwise or Score")
