@@ -95,7 +95,7 @@ def test_one_seed_is_one_run(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", names())
 def test_terms_are_what_they_are_called(recipe: str) -> None:
     """A rate is the KL and a distortion is −E log p(x|z); whatever is weighted or charged is called so."""
-    setup = Case(recipe, "unit", ()).build(particles=1)
+    setup = Case(recipe, "unit", ()).build()
     trace = setup.model.trace(setup.see(batch("unit", 4)), 1, setup.estimator)
     terms, true = setup.objective(trace), {**Distortion()(trace), **Rate()(trace), **ELBO()(trace)}
     for name in terms.keys() & true.keys():
