@@ -154,12 +154,13 @@ def test_stored_values_come_back_through_the_view() -> None:
 def test_priors_and_posteriors() -> None:
     """A Gaussian posterior, a row of a table and the standard prior are the Gaussians they say they are."""
     table = Table(4, 3)
-    torch.nn.init.normal_(table.rows)
+    torch.nn.init.normal_(table.rows.weight)
     z = torch.randn(6, 2, 3)
-    loc, log_variance = table.rows[torch.tensor([3, 1])].unbind(-1)
+    rows = table.rows(torch.tensor([3, 1])).unflatten(-1, (2, 3)).mT
+    loc, log_variance = rows.unbind(-1)
     reference = torch.distributions.Normal(loc, (0.5 * log_variance).exp()).log_prob(z).sum(-1)
     assert_close(table(torch.tensor([3, 1])).log_prob(z), reference)
-    assert_close(Gaussian(torch.nn.Identity())(table.rows[[3, 1]]).log_prob(z), reference)
+    assert_close(Gaussian(torch.nn.Identity())(rows).log_prob(z), reference)
     assert_close(standard_normal(3)().log_prob(z), -0.5 * z.square().sum(-1) - 1.5 * math.log(2 * math.pi))
     assert (flat(3)().log_prob(z) == 0).all()
 

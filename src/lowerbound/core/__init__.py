@@ -36,7 +36,6 @@ from lowerbound.core.conditionals import (
     Parametric,
     Point,
     Poisson,
-    Table,
     flat,
     one_hot,
     squared_error,
@@ -94,6 +93,7 @@ from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, OfRelaxed, StraightThrough
+from lowerbound.core.table import Table
 from lowerbound.core.total_correlation import TotalCorrelation
 
 __all__ = [

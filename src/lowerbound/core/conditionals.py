@@ -282,28 +282,6 @@ class LayeredPoint(Conditional):
 
 
 @final
-class Table(Conditional):
-    """A Gaussian posterior per datum: one row of (μ, log σ²) for each of n data, read by row number.
-
-    Stochastic variational inference without an encoder. Matthew D. Hoffman, David M. Blei, Chong Wang and
-    John Paisley, "Stochastic variational inference", 2013.
-
-    >>> Table(100, 3)(torch.tensor([4, 7])).mean.shape
-    torch.Size([2, 3])
-    """
-
-    def __init__(self, rows: int, dim: int) -> None:
-        super().__init__()
-        self.rows = nn.Parameter(torch.zeros(rows, dim, 2))
-
-    def forward(self, *given: object) -> Distribution:
-        (index,) = given
-        assert isinstance(index, Tensor)
-        loc, log_variance = self.rows[index].unbind(-1)
-        return Independent(LogScaleNormal(loc, half_clamped(log_variance)), 1, validate_args=False)
-
-
-@final
 class Fixed(Conditional):
     """The same distribution whatever is given, rebuilt at each call so that it follows the module's device and type.
 
