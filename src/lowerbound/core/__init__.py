@@ -78,7 +78,7 @@ from lowerbound.core.objectives import (
     total,
 )
 from lowerbound.core.penalties import SquaredCode, SquaredWeights
-from lowerbound.core.psis import pareto_k
+from lowerbound.core.psis import pareto_k, smoothed
 from lowerbound.core.quantisation import (
     FSQ,
     CodebookUse,
@@ -219,6 +219,7 @@ __all__ = [
     "rows",
     "sandwich",
     "simulated",
+    "smoothed",
     "squared_error",
     "standard_normal",
     "summarise",
