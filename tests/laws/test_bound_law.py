@@ -1,4 +1,7 @@
-"""Law 3: ELBO ≤ IWAE_K ≤ log p(x), rising with K, and equal where q is the exact posterior."""
+"""Law 3: ELBO ≤ IWAE_K ≤ log p(x), rising with K, equal where q is the exact posterior; every other bound beside them.
+
+What is below log p(x) in mean is shown without a draw, by sums over every combination of particles of a discrete z.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,54 @@ from torch import Tensor, nn
 
 from agree import LIMIT, assert_close, assert_mean, z_scores
 from catalogue import Case, batch, cases
+from exact import expected, support
 from lowerbound.core import (
+    CIWAE,
     ELBO,
     IWAE,
+    MIWAE,
+    PIWAE,
+    TVO,
+    VR,
     AnalyticELBO,
     Batch,
     Enumerate,
     Estimator,
     Gaussian,
+    Latent,
+    LogMeanExp,
     Model,
     Objective,
     Score,
     Trace,
     enumerated_log_marginal,
     log_marginal,
+    renyi,
+    thermodynamic,
+    thermodynamic_upper,
 )
 from lowerbound.core.latent import named
+from lowerbound.core.objectives import OfWeights
 from lowerbound.core.psis import RELIABLE_K
 from toys import Affine, Bits, LinearGaussian, Mixture, Same, TwoLatents, expected_elbo
 
 pytestmark = pytest.mark.usefixtures("double")
+
+LOWER = [ELBO(), AnalyticELBO(), IWAE(), MIWAE(2), CIWAE(0.3), PIWAE(2), VR(0.5), VR(3.0), TVO(3, 0.2)]
+"""Whatever is in mean at most log p(x), of a number of particles that two divides."""
+NAMES = ["elbo", "analytic-elbo", "iwae", "miwae", "ciwae", "piwae", "vr", "vr-beyond", "tvo"]
+
+
+ORDERED: dict[str, OfWeights] = {
+    "elbo": ELBO(),
+    "miwae": MIWAE(2),
+    "ciwae": CIWAE(0.3),
+    "iwae": IWAE(),
+    "vr": VR(0.5),
+    "vr-beyond": VR(3.0),
+    "vr-max": VR(-math.inf),
+    "tvo": TVO(3, 0.2),
+}
 
 
 def value(
@@ -52,8 +83,8 @@ def test_the_weights_are_constant_at_the_exact_posterior() -> None:
     b = toy.data(16)
     exact, trace = toy.log_p(b), toy.model().trace(b, 7)
     assert_close(trace.log_w, exact)
-    for objective in (ELBO(), IWAE()):
-        assert_close(value(objective, toy.model(), b, 7), exact)
+    for objective in (*LOWER[:1], *LOWER[2:], VR(-2.0), VR(-math.inf)):
+        assert_close(value(objective, toy.model(), b, 6), exact)
     found = log_marginal(toy.model(), b, 50)
     assert_close(found.log_p, exact)
     assert_close(found.ess, 50.0, within=1e-9)
@@ -91,15 +122,15 @@ def test_one_particle_is_the_elbo() -> None:
     assert torch.equal(ELBO()(trace)["negative_elbo"], IWAE()(trace)["negative_iwae"])
 
 
-@pytest.mark.parametrize("objective", [ELBO(), AnalyticELBO(), IWAE()])
+@pytest.mark.parametrize("objective", LOWER, ids=NAMES)
 def test_an_enumerated_mixture_is_exact(objective: Objective) -> None:
     """A mixture is the discrete case of the same `Latent`: with q by Bayes' rule every bound is log p(x)."""
-    toy = Mixture()
+    toy = Mixture(components=4)
     b = toy.data(16)
     assert_close(value(objective, toy.exact(), b, 1, Enumerate()), toy.log_p(b))
 
 
-@pytest.mark.parametrize("objective", [ELBO(), AnalyticELBO(), IWAE()])
+@pytest.mark.parametrize("objective", LOWER, ids=NAMES)
 def test_an_enumerated_product_of_bits_is_exact(objective: Objective) -> None:
     toy = Bits()
     b = toy.data(16)
@@ -114,6 +145,64 @@ def test_a_sum_over_z_needs_no_good_posterior() -> None:
         assert_close(enumerated_log_marginal(model, b), exact.log_p(b))
         assert_close(value(IWAE(), model, b, 1, Enumerate()), exact.log_p(b))
         assert (value(ELBO(), model, b, 1, Enumerate()) < exact.log_p(b) - 1e-3).all()
+
+
+def toys() -> list[tuple[Latent, Tensor, Tensor]]:
+    """Models of a discrete z with poor posteriors, a datum of each, and its exact log p(x)."""
+    mixture, bits = Mixture(), Bits(2)
+    models = (mixture.amortised(Affine(torch.randn(3, 2), torch.randn(3))), bits.model(shift=1.5))
+    batches = (mixture.data(1), bits.data(1))
+    return [(model, b.x["x"][0], toy.log_p(b)[0]) for toy, model, b in zip((mixture, bits), models, batches)]
+
+
+@torch.no_grad()
+def test_bounds_in_mean_lie_in_their_order() -> None:
+    """ELBO < MIWAE < IWAE < log p(x), and the others between, exactly: 4 particles, all 81 or 256 combinations."""
+    for model, x, log_p in toys():
+        mean = {name: expected(each.bound, *support(model, x), 4) for name, each in ORDERED.items()}
+        elbo, miwae, iwae = mean["elbo"], mean["miwae"], mean["iwae"]
+        assert elbo < miwae < iwae < log_p
+        assert_close(miwae, expected(LogMeanExp(), *support(model, x), 2))
+        assert_close(mean["ciwae"], 0.3 * elbo + 0.7 * iwae)
+        assert elbo < mean["vr"] < iwae
+        assert mean["vr-beyond"] < elbo
+        assert elbo < mean["tvo"] < iwae
+        assert mean["vr-max"] > iwae
+
+
+@torch.no_grad()
+def test_renyis_bounds_are_lower_for_every_order_from_zero_up_and_for_none_below() -> None:
+    """At every K. They rise with K below order 1 and fall beyond; orders below 0 pass log p(x)."""
+    for model, x, log_p in toys():
+        for alpha in (0.0, 0.5, 0.99, 1.5, 4.0):
+            found = torch.stack([expected(renyi(alpha), *support(model, x), k) for k in (1, 2, 4)])
+            assert (found < log_p).all()
+            assert ((found.diff() > 0) == (alpha < 1)).all()
+        assert expected(renyi(-20.0), *support(model, x), 4) > log_p
+        assert expected(renyi(-math.inf), *support(model, x), 4) > log_p
+
+
+@torch.no_grad()
+def test_thermodynamic_sums_hold_log_p_between_them_and_close_in() -> None:
+    """Over the whole support: below and above, an eighth as far apart with eight times the points."""
+    for model, x, log_p in toys():
+        log_w, log_q = (each[:, None] for each in support(model, x))
+        gaps = []
+        for intervals in (1, 8, 64, 512):
+            points = tuple(i / intervals for i in range(intervals + 1))
+            low, high = (make(points)(log_w, log_q).squeeze() for make in (thermodynamic, thermodynamic_upper))
+            assert low < log_p < high
+            gaps.append(high - low)
+        assert_close(torch.stack(gaps[:-1]) / torch.stack(gaps[1:]), 8.0, within=1e-9)
+        assert_close(low, log_p, within=0.02)
+
+
+def test_every_bound_is_below_log_p_on_a_linear_gaussian_model() -> None:
+    """9 bounds × 8 data at 4.5 standard errors: by chance once in 2000."""
+    toy = LinearGaussian()
+    b, model = toy.data(8), toy.model(shrink=0.5, widen=0.8)
+    for objective in LOWER:
+        assert (z_scores(many(objective, model, b, 4, 5000), toy.log_p(b)) < LIMIT).all()
 
 
 def test_a_posterior_that_rules_out_the_truth_does_not_spoil_the_sum() -> None:
