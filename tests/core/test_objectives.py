@@ -8,13 +8,19 @@ from torch import Tensor, nn
 
 from agree import assert_close, refused
 from lowerbound.core import (
+    CIWAE,
     ELBO,
     IWAE,
+    MIWAE,
+    PIWAE,
+    TVO,
+    VR,
     AnalyticELBO,
     Batch,
     BetaELBO,
     Cyclical,
     Distortion,
+    DReG,
     Enumerate,
     Fixed,
     Gaussian,
@@ -112,6 +118,38 @@ def test_the_analytic_elbo_keeps_both_parts_in_nats(trace: Trace) -> None:
 
 def test_iwae_is_the_log_of_the_mean_weight(trace: Trace) -> None:
     assert_close(IWAE()(trace)["negative_iwae"], -trace.log_w.exp().mean(0).log())
+
+
+def test_terms_are_called_by_their_bound() -> None:
+    """The value of PIWAE is that of IWAE, and it is called so."""
+    toy = LinearGaussian()
+    trace = toy.model(0.5, 0.5).trace(toy.data(6), 4, DReG())
+    with torch.no_grad():
+        for objective, name in (
+            (MIWAE(2), "negative_miwae"),
+            (CIWAE(), "negative_ciwae"),
+            (PIWAE(), "negative_iwae"),
+            (VR(), "negative_vr"),
+            (TVO(), "negative_tvo"),
+        ):
+            assert list(objective(trace)) == [name]
+            assert_close(objective(trace)[name], -objective.bound(trace.log_w, trace.log_measure))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_is_one_of_the_whole(share: float) -> None:
+    with refused(f"the ELBO's share is a number from 0 to 1, not {share}"):
+        CIWAE(share)
+
+
+def test_two_bounds_of_one_kind_are_two_to_dreg() -> None:
+    """Their weights differ, and the gradient of z can be scaled for one of them alone."""
+    sentence = "DReG scales the gradient of z for one bound; trace the model once for each, or use Pathwise"
+    toy = LinearGaussian()
+    for both in (IWAE() + MIWAE(2), MIWAE(2) + MIWAE(4), VR(0.5) + VR(0.4), PIWAE(2) + IWAE()):
+        with refused(sentence):
+            both(toy.model().trace(toy.data(2), 4, DReG()))
+    assert total((TVO(3) + TVO(3))(toy.model().trace(toy.data(2), 4, DReG()))).requires_grad
 
 
 def latent_with(kl: Tensor) -> tuple[nn.Module, Latent]:

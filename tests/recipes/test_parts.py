@@ -8,26 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from agree import assert_close, refused
+from agree import assert_close
 from catalogue import FITS, LIKELIHOODS, variable
-from lowerbound.core import (
-    ELBO,
-    IWAE,
-    STL,
-    AnalyticELBO,
-    BetaELBO,
-    Constant,
-    DReG,
-    Estimator,
-    Objective,
-    Pathwise,
-    Score,
-    WarmUp,
-)
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import KINDS
 from lowerbound.errors import InputError
-from lowerbound.recipes import bounds, parts
+from lowerbound.recipes import parts
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -75,73 +61,3 @@ def test_auto_is_the_choice_of_the_data(kind: str) -> None:
 def test_a_likelihood_that_does_not_fit_is_refused(name: str, kind: str) -> None:
     with pytest.raises(InputError, match=rf"variable 'x' holds .*, of which {name} is no likelihood: (use|load)"):
         parts.likelihood_name(name, variable(kind))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind"),
-    [
-        (("elbo", 1.0, 0, 0.0), AnalyticELBO),
-        (("elbo", 2.0, 0, 0.0), BetaELBO),
-        (("elbo", 1.0, 10, 0.0), BetaELBO),
-        (("elbo", 1.0, 0, 0.1), BetaELBO),
-        (("elbo-mc", 1.0, 0, 0.0), ELBO),
-        (("iwae", 1.0, 0, 0.0), IWAE),
-    ],
-)
-def test_objectives_by_name(arguments: tuple[str, float, int, float], kind: type[Objective]) -> None:
-    assert type(bounds.objective(*arguments)) is kind
-
-
-def test_beta_and_annealing_reach_the_rate() -> None:
-    constant = bounds.objective("elbo", 4.0, 0, 0.0).parts.right
-    assert isinstance(constant.weight, Constant)
-    assert constant.weight() == 4.0
-    annealed = bounds.objective("elbo", 4.0, 8, 0.25).parts.right
-    assert isinstance(annealed.weight, WarmUp)
-    assert [float(annealed.weight(torch.tensor(s))) for s in (0, 2, 8, 100)] == [0.0, 1.0, 4.0, 4.0]
-    assert annealed.objective.free_bits == 0.25
-
-
-@pytest.mark.parametrize("bound", ["elbo-mc", "iwae"])
-@pytest.mark.parametrize("more", [(2.0, 0, 0.0), (1.0, 5, 0.0), (1.0, 0, 0.5)])
-def test_weights_on_a_rate_that_is_not_there_are_refused(bound: str, more: tuple[float, int, float]) -> None:
-    sentence = f"beta, anneal and free_bits weigh the rate, which the bound {bound} has not; use bound elbo"
-    with refused(sentence, InputError):
-        bounds.objective(bound, *more)
-
-
-@pytest.mark.parametrize(
-    ("name", "bound", "kind"),
-    [
-        ("pathwise", "elbo", Pathwise),
-        ("stl", "elbo-mc", STL),
-        ("dreg", "elbo-mc", DReG),
-        ("dreg", "iwae", DReG),
-        ("score", "elbo", Score),
-        ("score", "iwae", Score),
-    ],
-)
-def test_estimators_by_name(name: str, bound: str, kind: type[Estimator]) -> None:
-    assert type(bounds.estimator(name, bound, 2)) is kind
-
-
-@pytest.mark.parametrize(
-    ("name", "bound", "particles", "sentence"),
-    [
-        ("stl", "iwae", 5, "the estimator stl is biased under the bound iwae; use dreg"),
-        ("score", "elbo", 1, "the estimator score needs particles of at least 2 for its control variate"),
-    ],
-)
-def test_estimators_that_would_mislead_are_refused(name: str, bound: str, particles: int, sentence: str) -> None:
-    with refused(sentence, InputError):
-        bounds.estimator(name, bound, particles)
-
-
-@pytest.mark.parametrize("name", ["stl", "dreg"])
-def test_estimators_without_effect_are_refused(name: str) -> None:
-    sentence = (
-        f"the estimator {name} changes the gradient of the Monte-Carlo rate, and the bound elbo has its rate in "
-        "closed form; use bound elbo-mc"
-    )
-    with refused(sentence, InputError):
-        bounds.estimator(name, "elbo", 1)

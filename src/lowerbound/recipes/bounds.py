@@ -104,9 +104,8 @@ def _default(bound: str, number: str) -> float | None:
 
 def _check_groups(groups: float | None, particles: int | None) -> None:
     if groups and particles and particles % groups:
-        raise InputError(
-            f"{particles} particles are not {groups} equal groups; use particles of a multiple of {groups}"
-        )
+        more = particles + groups - particles % groups
+        raise InputError(f"particles {particles} is no multiple of groups {groups}; use particles {more}")
 
 
 def _vr_max() -> Objective:
