@@ -56,7 +56,7 @@ def deep_vae(
             {f"z{n}": Link(*pair) for n, pair in enumerate(zip(priors, posteriors), 1)}, sides.likelihood, sides.reads
         ),
         sides.views,
-        bounds.objective(bound, 1.0, 0, 0.0),
+        bounds.objective(bound, particles=particles),
         bounds.estimator(estimator, bound, particles),
         particles,
         start=sides.start,
