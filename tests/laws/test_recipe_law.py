@@ -159,6 +159,7 @@ def test_defaults_build_for_every_kind_of_data(recipe: str) -> None:
 
 COMPILED = [(recipe, None, None) for recipe in names()]
 COMPILED += [("vae", "elbo-mc", "stl"), ("vae", "iwae", "dreg"), ("vae", "iwae", "score")]
+COMPILED += [("vae", "piwae", "dreg"), ("vae", "tvo", "dreg")]
 
 
 @pytest.mark.parametrize(("recipe", "bound", "estimator"), COMPILED)
