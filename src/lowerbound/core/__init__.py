@@ -89,6 +89,7 @@ from lowerbound.core.quantisation import (
     QuantisedPoint,
     Quantiser,
 )
+from lowerbound.core.refinement import Local, Refined, correlated, posed, refined
 from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
@@ -153,6 +154,7 @@ __all__ = [
     "LayerRates",
     "LayeredPoint",
     "Link",
+    "Local",
     "LogMeanExp",
     "Marginal",
     "Mean",
@@ -177,6 +179,7 @@ __all__ = [
     "QuantisedPoint",
     "Quantiser",
     "Rate",
+    "Refined",
     "Renyi",
     "Rung",
     "Sandwich",
@@ -195,6 +198,7 @@ __all__ = [
     "WarmUp",
     "ais",
     "bits",
+    "correlated",
     "covariance_of_codes",
     "covariance_of_means",
     "discrete_kl",
@@ -215,6 +219,8 @@ __all__ = [
     "observed",
     "one_hot",
     "pareto_k",
+    "posed",
+    "refined",
     "renyi",
     "rows",
     "sandwich",
