@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from lowerbound.core.bernoulli import LogitBernoulli, particles_log_mass
+from lowerbound.core.bernoulli import LogitBernoulli, bernoulli_log_mass
 
 
 def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -24,7 +24,7 @@ def observed_log_prob(d: Distribution, x: Tensor, mask: Tensor | None) -> Tensor
 
 
 def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
-    if torch.is_grad_enabled() or not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli)):
+    if not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli) and d.reinterpreted_batch_ndims):
         return d.log_prob(x)
     dims = d.reinterpreted_batch_ndims
-    return particles_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims)) if dims else d.log_prob(x)
+    return bernoulli_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims))
