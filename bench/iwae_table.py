@@ -172,9 +172,14 @@ def rows(cells: dict[str, Any]) -> list[dict[str, Any]]:
 def details(cells: dict[str, Any]) -> str:
     """How each cell that was run was trained."""
     ordered = {name: cells[name] for name in names() if name in cells}
-    short = {"NLL": 2, "error": 2, "ELBO": 2, "bound on validation": 2, "minutes": 1, "minutes to evaluate": 1}
-    round_off = lambda row: {k: f"{v:.{short[k]}f}" if k in short else v for k, v in row.items()}  # noqa: E731
-    return table([{"cell": name, **round_off(row)} for name, row in ordered.items()])
+    return table(
+        [{"cell": name, **{head: rounded(value) for head, value in row.items()}} for name, row in ordered.items()]
+    )
+
+
+def rounded(value: Any) -> Any:
+    """Two places; rates of learning as they are."""
+    return round(value, 2) if isinstance(value, float) and abs(value) > 0.1 else value
 
 
 def main() -> None:

@@ -56,6 +56,7 @@ from lowerbound.core.estimators import (
     Pathwise,
     Score,
 )
+from lowerbound.core.gdreg import GDReG
 from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian_rung
 from lowerbound.core.latent import Latent, Model, Trace
 from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
@@ -140,6 +141,7 @@ __all__ = [
     "Estimator",
     "Exact",
     "Fixed",
+    "GDReG",
     "Gaussian",
     "Groups",
     "GumbelSoftmax",

@@ -13,6 +13,7 @@ from lowerbound.core.batch import Batch, observed
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.dependent import Dependent
 from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, Score, drawn
+from lowerbound.core.gdreg import led
 from lowerbound.core.latent import Model, Trace
 
 
@@ -30,9 +31,9 @@ class Link(nn.Module):
 class Chain(Model):
     """p(x, z) = p(z_L) … p(z_1 | z_2) p(x | z_1), q(z | x) = q(z_1 | x) q(z_2 | z_1) … q(z_L | z_{L−1}).
 
-    Unlike a `Ladder`'s the two share nothing, and inference runs against the direction of generation. So log q − log p of
-    a layer is averaged over draws: p(z_1 | z_2) reads a z_2 that was drawn given z_1, and KL(q ‖ p) says nothing of it.
-    The latents are named, from the data's side; above the first, q has the batch shape (K, B) of the z below.
+    Unlike a `Ladder`'s the two share nothing, and inference runs against the direction of generation. So the rate is
+    a mean over draws: p(z_1 | z_2) reads a z_2 that was drawn given z_1, of which KL(q ‖ p) knows nothing. The latents
+    are named, from the data's side; above the first, q has the batch shape (K, B) of the z below.
 
     links: by name, the data's side first. likelihood: p(x | z_1), one conditional or a dict by variable. reads: as in
     `Latent`. Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
@@ -59,26 +60,25 @@ class Chain(Model):
 
     def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
         estimator = linked(estimator or Pathwise())
-        z, q = self._climb(batch, lambda q: drawn(estimator, q, particles))
-        return Trace(z, q, self._priors(z, batch.c), self.decode(z, batch.c), batch, estimator)
+        draws, drawn_from = self._climb(batch, lambda q: drawn(estimator, q, particles))
+        z, p = self._descend(draws, batch.c, estimator)
+        return Trace(z, self._posteriors(drawn_from, z, batch.c), p, self.decode(z, batch.c), batch, estimator)
 
     def infer(self, batch: Batch) -> dict[str, Distribution]:
         """q(z_l | z_{l−1}) at the posterior means of the layers below, name -> batch shape (B,)."""
         return self._climb(batch, lambda q: q.mean)[1]
 
     def decode(self, z: Mapping[str, Tensor], c: Tensor | None = None) -> dict[str, Distribution]:
-        """p(x | z_1) for each variable, of the layers' z by name, each (..., *event); only the first layer's is read."""
+        """p(x | z_1) for each variable, of z by name, each (..., *event); only the first layer's is read."""
         first = z[next(iter(self.links))]
         return {name: part(first, c) for name, part in self.likelihood.items()}
 
     def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
         """p(x | z_1) at n draws from the prior, layer by layer from the top."""
-        *lower, top = self._named().items()
-        p = top[1].prior(c)
-        z = {top[0]: p.sample() if p.batch_shape else p.sample((n,))}
-        for name, link in reversed(lower):
-            z[name] = link.prior(*z.values(), c).sample()
-            z = {name: z[name]}
+        z: dict[str, Tensor] = {}
+        for name, link in reversed(self._named().items()):
+            p = link.prior(*tuple(z.values())[-1:], c)
+            z[name] = p.sample() if p.batch_shape else p.sample((n,))
         return self.decode(z, c)
 
     def _climb(
@@ -89,16 +89,36 @@ class Chain(Model):
         q: dict[str, Distribution] = {}
         given = self.reads(batch)
         for name, link in self._named().items():
-            q[name] = Dependent(link.posterior, *given) if z else link.posterior(*given)
+            q[name] = link.posterior(*given)
             z[name] = choose(q[name])
             given = (z[name], batch.c)
         return z, q
 
-    def _priors(self, z: Mapping[str, Tensor], c: Tensor | None) -> dict[str, Distribution]:
-        links = self._named()
-        below = {name: Dependent(links[name].prior, z[above], c) for name, above in pairwise(links)}
-        top = next(reversed(links))
-        return {**below, top: links[top].prior(c)}
+    def _descend(
+        self, draws: Mapping[str, Tensor], c: Tensor | None, estimator: Estimator
+    ) -> tuple[dict[str, Tensor], dict[str, Distribution]]:
+        """Go down; z as it is scored, and p, by name.
+
+        What is scored goes by another name than what was drawn, so that an estimator can scale what the score sends
+        back without scaling again what one layer hands on to the next.
+        """
+        z: dict[str, Tensor] = {}
+        p: dict[str, Distribution] = {}
+        for name, link in reversed(self._named().items()):
+            above = tuple(z.values())[-1:]
+            prior = link.prior(*above, c)
+            dependent = Dependent(prior, link.prior, *above, c) if above else prior
+            p[name], z[name] = led(estimator, dependent, draws[name].view_as(draws[name]))
+        return {name: z[name] for name in self.links}, p
+
+    def _posteriors(
+        self, drawn_from: Mapping[str, Distribution], z: Mapping[str, Tensor], c: Tensor | None
+    ) -> dict[str, Distribution]:
+        links, first = self._named(), next(iter(self.links))
+        above = {
+            name: Dependent(drawn_from[name], links[name].posterior, z[below], c) for below, name in pairwise(links)
+        }
+        return {first: drawn_from[first], **above}
 
     def _named(self) -> dict[str, Link]:
         return {name: link for name, link in self.links.items() if isinstance(link, Link)}
@@ -108,4 +128,6 @@ def linked(estimator: Estimator) -> Estimator:
     """The estimator, if it can draw latents that depend on each other's draws."""
     if isinstance(estimator, Reparameterised | Score):
         return estimator
-    raise ValueError(f"{type(estimator).__name__} takes one latent; trace a chain with Pathwise, STL, DReG or Score")
+    raise ValueError(
+        f"{type(estimator).__name__} takes one latent; trace a chain with Pathwise, STL, DReG, GDReG or Score"
+    )

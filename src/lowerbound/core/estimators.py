@@ -112,8 +112,9 @@ class DReG(Reparameterised):
         held, measure = values.detach(), trace.log_measure
         first = bound.weights(held, measure)
         if torch.is_grad_enabled() and unscaled(trace, values, bound):
-            share = bound.path_weights(held, measure) / torch.where(first == 0, torch.finfo(held.dtype).tiny, first)
-            rescale_paths(trace, share)
+            share = path_share(bound, held, measure)
+            for z in trace.named_z.values():
+                rescale_gradient(z, share)
         return with_value(bound(held, measure), (first * values).sum(0))
 
 
@@ -191,18 +192,10 @@ def vanishing(trace: Trace, values: Tensor, bound: Bound) -> Tensor:
     return bound.weights(values.detach(), trace.log_measure) if averaged else values.new_zeros(())
 
 
-def rescale_paths(trace: Trace, share: Tensor) -> None:
-    """Multiply by share (K, B) what reaches the parameters of every q through its own draws.
-
-    A z drawn given another z hands on to it what it got, unscaled: there it is scaled for the other's own parameters.
-    """
-    least = torch.finfo(share.dtype).eps ** 2  # a share of zero could not be undone
-    share = torch.where(share.abs() < least, least, share)
-    for z in trace.named_z.values():
-        rescale_gradient(z, share)
-    for q, _ in trace.pairs.values():
-        if isinstance(q, Dependent):
-            rescale_gradient(q.seen, 1 / share)
+def path_share(bound: Bound, log_w: Tensor, log_measure: Tensor) -> Tensor:
+    """By how much less a particle's path counts than its weight does, (K, B): (L_k − L_kk) / L_k."""
+    first = bound.weights(log_w, log_measure)
+    return bound.path_weights(log_w, log_measure) / torch.where(first == 0, torch.finfo(log_w.dtype).tiny, first)
 
 
 def rescale_gradient(z: Tensor, share: Tensor) -> None:

@@ -17,6 +17,7 @@ from lowerbound.core.certain import is_certain, is_singular
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.divergences import known_kl
 from lowerbound.core.estimators import Estimator, Reparameterised, fitting, summed
+from lowerbound.core.gdreg import led
 from lowerbound.core.observation import observed_log_prob
 
 T = TypeVar("T")
@@ -187,7 +188,7 @@ class Latent(Model):
     def trace(self, batch: Batch, particles: int = 1, estimator: Estimator | None = None) -> Trace:
         q, p = self.infer(batch), self.prior(batch.c)
         estimator = estimator or fitting(q)
-        z = estimator.draw(q, particles)
+        p, z = led(estimator, p, estimator.draw(q, particles))
         return Trace(z, q, p, self.decode(z, batch.c), batch, estimator)
 
     def infer(self, batch: Batch) -> Distribution:
