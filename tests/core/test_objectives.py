@@ -238,3 +238,4 @@ def test_objectives_are_modules() -> None:
     assert isinstance(objective, nn.Module)
     assert len(list(objective.modules())) == 5
     assert "Rate" in repr(objective)
+    assert repr(VR(0.5)) == "VR(Renyi(alpha=0.5))"

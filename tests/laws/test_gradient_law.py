@@ -179,7 +179,10 @@ def test_control_variates_pay() -> None:
         assert controlled[:, posterior].var(0).sum() < 0.5 * plain[:, posterior].var(0).sum()
 
 
-@pytest.mark.parametrize(("estimator", "objective"), [(STL(), ELBO()), (DReG(), ELBO()), (DReG(), IWAE())])
+RESTING = (ELBO(), IWAE(), MIWAE(3), CIWAE(), PIWAE(3), VR(0.5), VR(2.0), TVO())
+
+
+@pytest.mark.parametrize(("estimator", "objective"), [(STL(), ELBO()), *((DReG(), each) for each in RESTING)])
 def test_the_encoder_rests_at_the_exact_posterior(estimator: Estimator, objective: Objective) -> None:
     toy = LinearGaussian()
     model, b = toy.model(), toy.data(8)

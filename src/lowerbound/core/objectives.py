@@ -86,6 +86,9 @@ class OfWeights(Objective, ABC):
     def forward(self, trace: Trace, step: Tensor | None = None) -> dict[str, Tensor]:
         return {self.name: -surrogate(trace, trace.log_w, self.bound)}
 
+    def extra_repr(self) -> str:
+        return str(self.bound)
+
 
 @final
 class ELBO(OfWeights):
