@@ -99,6 +99,10 @@ SMALL: dict[str, Any] = {
     "prior_width": 8,
     "prior_layers": 1,
     "k": 1,
+    "steps": 3,
+    "learning_steps": 2,
+    "components": 5,
+    "transforms": 2,
     "latents": (3, 2),
     "between": (4,),
 }
@@ -126,7 +130,7 @@ class Case:
         return setup
 
     def __str__(self) -> str:
-        return "-".join([self.recipe, self.kind, *(str(value) for _, value in self.arguments)])
+        return "-".join([self.recipe, self.kind, *(f"{name}={value}" for name, value in self.arguments)])
 
 
 def options(recipe: str, argument: str) -> tuple[Any, ...]:
@@ -138,18 +142,23 @@ def options(recipe: str, argument: str) -> tuple[Any, ...]:
 def cases(*arguments: str) -> list[Any]:
     """Every recipe with what it can be made of.
 
-    The recipe vae with every likelihood × kind it fits × each value of these arguments; the others, made of the same
-    parts, with every kind of data and with each value of each of their own choices once.
+    The recipe vae with every likelihood × kind it fits × each value of these arguments, and with each of its priors and
+    posteriors once; the others, made of the same parts, with every kind of data and with each value of each of their
+    own choices once.
     """
     found = {str(case): case for recipe in names() for case in _cases(recipe, arguments)}
     return [pytest.param(case, id=name) for name, case in found.items()]
+
+
+RICHER = ("prior", "posterior")
 
 
 def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
     if recipe == "vae":
         fits = [(("likelihood", name), kind) for name, kind in FITS]
         chosen = list(product(*([(name, each) for each in options(recipe, name)] for name in arguments)))
-        return [Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits]
+        richer = [Case(recipe, "unit", ((name, each),)) for name in RICHER for each in options(recipe, name)[1:]]
+        return [*(Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits), *richer]
     plain = [Case(recipe, kind, ()) for kind in RANGES]
     return [*plain, *(Case(recipe, "unit", (pair,)) for pair in _choices(recipe, arguments))]
 

@@ -29,13 +29,13 @@ from lowerbound.core import (
     Pathwise,
     Poisson,
     squared_error,
-    standard_normal,
 )
 from lowerbound.data.likelihoods import check_likelihood
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import Identity, View, view_for
 from lowerbound.errors import InputError
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
+from lowerbound.recipes.latents import PLAIN, Latents, meeting
 from lowerbound.recipes.registry import Setup
 
 MIXTURE_COMPONENTS = 5
@@ -172,11 +172,6 @@ def only_variable(spec: DataSpec) -> Variable:
     return spec.variables[0]
 
 
-def gaussian(network: nn.Module, latent: int) -> Gaussian:
-    """A factorised Gaussian posterior from a network that gives 2·latent numbers."""
-    return Gaussian(nn.Sequential(network, nn.Unflatten(-1, (latent, 2))))
-
-
 def gaussian_vae(
     spec: DataSpec,
     latent: int,
@@ -188,19 +183,24 @@ def gaussian_vae(
     likelihood: str,
     estimator: Estimator | None = None,
     particles: int = 1,
+    latents: Latents = PLAIN,
 ) -> Setup:
-    """The model that many recipes share, N(0, I) prior and Gaussian encoder, under the objective that tells them apart.
+    """The model that many recipes share, under the objective that tells them apart.
 
-    Default estimator: `Pathwise`.
+    Default estimator: `Pathwise`; default latents: N(0, I) prior and factorised Gaussian posterior.
     """
-    sides = ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    width = latents.width(latent)
+    sides = ends(spec, width, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    posterior = latents.after(sides.encoder, latent)
+    prior = latents.before(latent, posterior, sides.variable.shape)
     return Setup(
-        Latent(standard_normal(latent), gaussian(sides.encoder, latent), sides.likelihood, sides.reads),
+        Latent(prior, posterior, sides.likelihood, sides.reads),
         sides.views,
         objective,
         estimator or Pathwise(),
         particles,
         start=sides.start,
+        meet=meeting(prior, sides.reads),
     )
 
 

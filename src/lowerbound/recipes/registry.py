@@ -30,6 +30,8 @@ class Setup:
 
     views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
     start: told once, before training, the mean of each variable over the training rows as its view expects it.
+    meet: told once, after `start`, how to get a number of training rows without noise, spread over all there are; for
+    what begins as data.
     corruptions: variable name -> a module from x to what the encoder is shown in its place, in training and wherever
     the model is measured. settle: told once, after training, how to go over the training rows without noise, for what
     is fitted to a finished model (a density of its codes); it writes into the model's buffers.
@@ -43,6 +45,7 @@ class Setup:
     particles: int = 1
     conditional: bool = False
     start: Callable[[Mapping[str, Tensor]], None] = lambda means: None
+    meet: Callable[[Callable[[int], Batch]], None] = lambda rows: None
     corruptions: Mapping[str, nn.Module] = field(default_factory=dict)
     settle: Callable[[Callable[[], Iterator[Batch]]], None] = lambda rows: None
     meters: Callable[[], tuple[Meter, ...]] = tuple

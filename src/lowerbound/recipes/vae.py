@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.data.spec import DataSpec
-from lowerbound.recipes import bounds, parts
+from lowerbound.recipes import bounds, latents, parts
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -28,8 +28,12 @@ def vae(
     alpha: bounds.Order = None,
     intervals: bounds.Intervals = None,
     first: bounds.First = None,
+    prior: latents.PriorName = "normal",
+    posterior: latents.PosteriorName = "diagonal",
+    components: Count = 100,
+    transforms: Count = 4,
 ) -> Setup:
-    """Variational autoencoder: N(0, I) prior, Gaussian encoder, any likelihood.
+    """Variational autoencoder: N(0, I) prior and Gaussian encoder, or richer ones; any likelihood.
 
     Choose it first: it encodes, samples and gives a bound on log p(x), and the others are measured against it. Diederik
     P. Kingma and Max Welling, "Auto-encoding variational Bayes", 2014; with the bound iwae, Yuri Burda, Roger Grosse
@@ -49,6 +53,12 @@ def vae(
         alpha: of vr, its order from 0 (iwae) by 1 (elbo-mc) up, 0.5 where not given.
         intervals: of tvo, the pieces of the path from q to the posterior, 5 where not given.
         first: of tvo, where on that path from 0 to 1 the first piece ends, 0.1 where not given.
+        prior: normal is N(0, I), mixture a learned one of Gaussians, vamp the mean posterior of learned pseudo-inputs;
+            maf (autoregressive), realnvp (coupling) and spline are learned flows.
+        posterior: a diagonal, full or low-rank Gaussian; iaf (inverse autoregressive), realnvp and spline bend one by a
+            flow that the encoder steers.
+        components: Gaussians of the prior mixture, or pseudo-inputs of vamp.
+        transforms: steps of each flow.
     """
     own = {"groups": groups, "share": share, "alpha": alpha, "intervals": intervals, "first": first}
     return parts.gaussian_vae(
@@ -61,4 +71,5 @@ def vae(
         likelihood=likelihood,
         estimator=bounds.estimator(estimator, bound, particles),
         particles=particles,
+        latents=latents.chosen(prior, posterior, components, transforms, free_bits),
     )

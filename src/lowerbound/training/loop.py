@@ -23,7 +23,7 @@ from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
 from lowerbound.training.progress import Progress, Silent, Tick
 from lowerbound.training.rates import learning_rate
-from lowerbound.training.start import in_order, mean_values
+from lowerbound.training.start import begin, in_order
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally
 from lowerbound.training.validation import Validation
@@ -194,7 +194,7 @@ class Trainer:
         """Take up the newest checkpoint, if there is one."""
         checkpoint = self.checkpoints.newest()
         if checkpoint is None:
-            self.loss.setup.start(mean_values(self.loss.setup, self.rows, self.device))
+            begin(self.loss.setup, self.rows, self.device)
         else:
             self.state.load(checkpoint)
             self._compare(checkpoint.facts["setting"])

@@ -17,6 +17,23 @@ MOST_ROWS = 1 << 16
 ROWS_AT_ONCE = 4096
 
 
+def begin(setup: Setup, rows: Sampler, device: torch.device) -> None:
+    """Tell the model what it is to be told before its first step."""
+    setup.start(mean_values(setup, rows, device))
+    setup.meet(lambda count: setup.steady(rows.batch(spread(rows.count, count, device))))
+
+
+def spread(rows: int, count: int, device: torch.device) -> Tensor:
+    """Return the numbers of `count` rows at even distances; of all rows where there are fewer.
+
+    Example:
+        >>> spread(10, 3, torch.device("cpu"))
+        tensor([0, 3, 6])
+    """
+    few = min(rows, count)
+    return torch.arange(few, device=device) * (rows // few)
+
+
 @torch.no_grad()
 def mean_values(setup: Setup, rows: Sampler, device: torch.device) -> dict[str, Tensor]:
     """Return the mean of each variable over the rows, as its view expects it."""
