@@ -72,9 +72,9 @@ OTHERS: dict[str, Objective] = {
 }
 NOTES = (
     f"The gradient of the mean bound of one batch of {ROWS} data, drawn 400 times (linear-Gaussian: 12 dimensions, 4 "
-    "latent, float64; near: every parameter moved by noise of 0.05) or 100 times (784-200-200-20, validation bound −113 "
-    "on the way to −100). Variance: the mean over the parameters. SNR: ‖E g‖ / √(tr Cov g), of which the draws "
-    "themselves feign some 0.05 and 0.1. STL is biased under IWAE and stands there to be compared with.\n\n"
+    "latent, float64; near: every parameter moved by noise of 0.05) or 100 times (784-200-200-20). Variance: the mean "
+    "over the parameters. SNR: ‖E g‖ / √(tr Cov g), what the draws' own noise adds to ‖mean g‖ taken out; below 0.1 it "
+    "cannot be told from none. STL is biased under IWAE and stands there to be compared with.\n\n"
     "![Variance and signal-to-noise ratio of the encoder's gradient](images/gradient_variance.png)"
 )
 NOTES_OF_BOUNDS = "The same half-trained VAE and batch, 100 draws each."
