@@ -21,6 +21,7 @@ from lowerbound.core import (
     BetaELBO,
     DReG,
     Estimator,
+    GDReG,
     Objective,
     Pathwise,
     Score,
@@ -68,12 +69,12 @@ def estimator(name: str, bound: str, particles: int) -> Estimator:
 
 
 def _complaint(name: str, bound: str, particles: int) -> str:
-    if name in {"stl", "dreg"} and bound == "elbo":
+    if name in {"stl", "dreg", "gdreg"} and bound == "elbo":
         return (
             f"the estimator {name} changes the gradient of the Monte-Carlo rate, and the bound elbo has its rate in "
             "closed form; use bound elbo-mc"
         )
-    if name in {"stl", "dreg"} and bound == "vr-max":
+    if name in {"stl", "dreg", "gdreg"} and bound == "vr-max":
         return (
             f"the estimator {name} needs smooth weights, and the bound vr-max has one particle or another; use pathwise"
         )
@@ -122,4 +123,10 @@ _BOUNDS: dict[str, Callable[..., Objective]] = {
     "vr-max": _vr_max,
     "tvo": TVO,
 }
-_ESTIMATORS: dict[str, Callable[[], Estimator]] = {"pathwise": Pathwise, "stl": STL, "dreg": DReG, "score": Score}
+_ESTIMATORS: dict[str, Callable[[], Estimator]] = {
+    "pathwise": Pathwise,
+    "stl": STL,
+    "dreg": DReG,
+    "gdreg": GDReG,
+    "score": Score,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import nn
 
@@ -25,20 +26,21 @@ def deep_vae(
     between: tuple[Count, ...] = (100, 100),
     activation: str = "tanh",
     likelihood: parts.LikelihoodName = "auto",
-    bound: bounds.BoundName = "iwae",
-    estimator: bounds.EstimatorName = "dreg",
+    bound: Literal["elbo-mc", "iwae"] = "iwae",
+    estimator: Literal["pathwise", "stl", "dreg", "gdreg", "score"] = "dreg",
     particles: Count = 5,
 ) -> Setup:
     """Variational autoencoder with a chain of latents: each layer's prior is learned, given the layer above.
 
-    Choose it to measure against the two-layer models of the literature; a ladder-vae of as many layers trains more
-    easily. Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted autoencoders", 2016.
+    Choose it to measure against the two-layer models of the literature, or for codes of codes: what each layer says of
+    the one below is at hand by itself. Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, "Importance weighted
+    autoencoders", 2016.
 
     Args:
         latents: dimensions of z of each layer, the data's side first.
         between: widths of the perceptrons from one layer of z to the next, from the lower side.
         bound: iwae is the importance-weighted bound, elbo-mc the evidence lower bound; no KL here has a closed form.
-        estimator: how gradients reach the encoders.
+        estimator: how gradients reach the encoders, and with gdreg the priors between layers.
         particles: draws of z for each datum and step.
     """
     if len(latents) < 2:
@@ -46,15 +48,11 @@ def deep_vae(
     first, top = latents[0], latents[-1]
     sides = parts.ends(spec, 2 * first, first, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
     lowest = Gaussian(nn.Sequential(sides.encoder, nn.Unflatten(-1, (first, 2))))
-    posteriors = [lowest, *(gaussian(low, high, between, activation) for low, high in pairwise(latents))]
-    priors = [
-        *(gaussian(high, low, between[::-1], activation) for low, high in pairwise(latents)),
-        standard_normal(top),
-    ]
+    upwards = (gaussian(low, high, between, activation) for low, high in pairwise(latents))
+    downwards = (gaussian(high, low, between[::-1], activation) for low, high in pairwise(latents))
+    links = zip((*downwards, standard_normal(top)), (lowest, *upwards))
     return Setup(
-        Chain(
-            {f"z{n}": Link(*pair) for n, pair in enumerate(zip(priors, posteriors), 1)}, sides.likelihood, sides.reads
-        ),
+        Chain({f"z{number}": Link(*pair) for number, pair in enumerate(links, 1)}, sides.likelihood, sides.reads),
         sides.views,
         bounds.objective(bound, particles=particles),
         bounds.estimator(estimator, bound, particles),
