@@ -59,7 +59,16 @@ from lowerbound.core.estimators import (
 from lowerbound.core.gdreg import GDReG
 from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian_rung
 from lowerbound.core.latent import Latent, Model, Trace
-from lowerbound.core.marginal import Marginal, enumerated_log_marginal, log_marginal, log_weights, summarise
+from lowerbound.core.marginal import (
+    Marginal,
+    adaptive_log_marginal,
+    enumerated_log_marginal,
+    log_marginal,
+    log_weights,
+    naive_log_marginal,
+    summarise,
+    uninformed,
+)
 from lowerbound.core.meters import Meter
 from lowerbound.core.mmd import MMD, gaussian_kernel, inverse_multiquadric, mmd
 from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
@@ -198,6 +207,7 @@ __all__ = [
     "TotalCorrelation",
     "Trace",
     "WarmUp",
+    "adaptive_log_marginal",
     "ais",
     "bits",
     "correlated",
@@ -217,6 +227,7 @@ __all__ = [
     "log_weights",
     "mmd",
     "monte_carlo_kl",
+    "naive_log_marginal",
     "no_control",
     "observed",
     "one_hot",
@@ -234,4 +245,5 @@ __all__ = [
     "thermodynamic",
     "thermodynamic_upper",
     "total",
+    "uninformed",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -16,10 +16,8 @@ from lowerbound.core.controls import no_control
 from lowerbound.core.estimators import Score
 from lowerbound.core.given import scored
 from lowerbound.core.hmc import State, state, transition
-from lowerbound.core.latent import Latent, Model, Trace, named
+from lowerbound.core.latent import Latent, Model, named
 from lowerbound.core.marginal import DECODES_PER_PASS, summarise
-
-Start = Literal["posterior", "prior"]
 
 # The share of trajectories to be accepted, and how fast a step that is tuned moves towards it.
 ACCEPTANCE, RATE = 0.65, 0.5
@@ -39,6 +37,7 @@ class Annealed(NamedTuple):
     stderr: Tensor
     ess: Tensor
     khat: Tensor
+    particles: Tensor
     acceptance: Tensor
 
 
@@ -70,25 +69,23 @@ class Schedule(NamedTuple):
 
 @final
 class Path:
-    """Densities of z in geometric steps f_β ∝ f_0^(1−β) p(x,z)^β, from one that can be drawn from to the joint.
+    """Densities of z in geometric steps from the posterior to the joint, f_β ∝ q(z|x)^(1−β) p(x,z)^β.
 
-    z is laid out flat, (K, B, D), all latents in a row. start: f_0 is the posterior q(z|x) or the prior p(z).
+    z is laid out flat, (K, B, D), all latents in a row.
     """
 
-    def __init__(self, model: Model, batch: Batch, start: Start = "posterior") -> None:
-        self.model, self.batch, self.start = model, batch, start
-        self.shapes = _event_shapes(model, batch)
+    def __init__(self, model: Model, batch: Batch) -> None:
+        self.model, self.batch, self.shapes = model, batch, _event_shapes(model, batch)
 
     def terms(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """log f_0(z) and log p(x, z), (K, B) each."""
+        """log q(z|x) and log p(x, z), (K, B) each."""
         trace = scored(self.model, self.batch, self._apart(z))
-        return (trace.log_q if self.start == "posterior" else trace.log_p), trace.log_px + trace.log_p
+        return trace.log_q, trace.log_px + trace.log_p
 
     @torch.no_grad()
     def draw(self, chains: int) -> Tensor:
-        """z ~ f_0, (K, B, D)."""
-        trace = self.model.trace(self.batch, chains, Score(no_control))
-        return flat(trace.z if self.start == "posterior" else _prior_draws(trace))
+        """z ~ q(z|x), (K, B, D)."""
+        return flat(self.model.trace(self.batch, chains, Score(no_control)).z)
 
     def _apart(self, z: Tensor) -> dict[str, Tensor]:
         parts = z.split([shape.numel() for shape in self.shapes.values()], -1)
@@ -107,13 +104,13 @@ def ais(
     steps: int = 200,
     chains: int = 16,
     leapfrogs: int = 2,
-    start: Start = "posterior",
     decodes: int = DECODES_PER_PASS,
 ) -> Annealed:
     """log p(x) of each datum by annealed importance sampling, whose chains move by Hamiltonian Monte Carlo.
 
     The weights' mean is p(x) exactly, so log_p is in expectation a lower bound, which rises with `steps`: intermediate
-    densities, each left by one trajectory of `leapfrogs` gradients. Step sizes are tuned towards an acceptance of
+    densities, each left by one trajectory of `leapfrogs` gradients. The walk begins at the posterior q(z|x); of
+    `uninformed(model)` it begins at the prior. Step sizes are tuned towards an acceptance of
     65 % on chains of their own, a fifth as long, and then kept: tuned on the way they would bias the weights.
 
     Radford M. Neal, "Annealed importance sampling", 2001; Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov and Roger
@@ -123,9 +120,7 @@ def ais(
         ValueError: a latent that is not a vector of real numbers with a density.
     """
     size = max(1, decodes // chains)
-    parts = [
-        _annealed(Path(model, batch[i : i + size], start), steps, chains, leapfrogs) for i in range(0, batch.size, size)
-    ]
+    parts = [_annealed(Path(model, batch[i : i + size]), steps, chains, leapfrogs) for i in range(0, batch.size, size)]
     return Annealed(*(torch.cat(field) for field in zip(*parts)))
 
 
@@ -137,7 +132,6 @@ def sandwich(
     steps: int = 200,
     chains: int = 16,
     leapfrogs: int = 2,
-    start: Start = "posterior",
     decodes: int = DECODES_PER_PASS,
 ) -> Sandwich:
     """A stochastic lower and upper bound on log p(x) of data that the model made from z (B, *event) itself.
@@ -149,7 +143,7 @@ def sandwich(
     size = max(1, decodes // chains)
     codes = flat({name: each.unsqueeze(0) for name, each in named(z).items()})
     parts = [
-        _sandwiched(Path(model, batch[i : i + size], start), codes[:, i : i + size], steps, chains, leapfrogs)
+        _sandwiched(Path(model, batch[i : i + size]), codes[:, i : i + size], steps, chains, leapfrogs)
         for i in range(0, batch.size, size)
     ]
     return Sandwich(*(torch.cat(field) for field in zip(*parts)))
@@ -234,11 +228,3 @@ def _is_unbounded(q: Distribution) -> bool:
     while isinstance(support, type(constraints.real_vector)):
         support = support.base_constraint
     return support is constraints.real
-
-
-def _prior_draws(trace: Trace) -> dict[str, Tensor]:
-    """z ~ p(z) in the shape of the trace's z."""
-    p = named(trace.p)
-    if any(len(each.batch_shape) > 1 for each in p.values()):
-        raise ValueError("priors that depend on the layers above are not drawn from here; start from the posterior")
-    return {name: p[name].sample(z.shape[: 2 - len(p[name].batch_shape)]) for name, z in trace.named_z.items()}
