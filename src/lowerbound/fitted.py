@@ -28,6 +28,7 @@ from lowerbound.evaluation import codes, metrics, perdatum, rawdata
 from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.attributes import Direction, direction
 from lowerbound.evaluation.disentanglement import disentanglement
+from lowerbound.evaluation.gap import USUAL, Effort, gap
 from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.probes import labelled, plain, probe
@@ -234,6 +235,23 @@ class Fitted:
             figures = metrics.evaluate(self.setup, rows, _positive("particles", particles), seed, watch)
         made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
         return {**made_of, "precision": precision, **figures}
+
+    def gap(
+        self,
+        data: Any = None,
+        split: str = "test",
+        count: int = 100,
+        effort: Effort = USUAL,
+        seed: int = 0,
+        watch: Watch | None = None,
+    ) -> dict[str, Any]:
+        """What the encoder's bound lacks of log p(x), and why, on the first rows of a split; see `evaluation.gap.gap`.
+
+        data: as of `evaluate`. count: rows. effort: how much is spent on each; see `evaluation.gap.Effort`.
+        """
+        rows = self.rows(data, split).where(slice(_positive("count", count)))
+        made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
+        return {**made_of, **gap(self.setup, rows, effort, seed, watch)}
 
     def rows(self, data: Any = None, split: str = "test") -> Rows:
         """The train, validation or test split of data for this model, or all of them; see `dataset`."""

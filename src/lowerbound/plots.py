@@ -176,6 +176,23 @@ def rate_bars(kl_per_dimension: Sequence[float]) -> Figure:
     return figure
 
 
+def gap_bars(gaps: Mapping[str, tuple[float, float]]) -> Figure:
+    """What bounds lack of log p(x): for each posterior its approximation gap and, beyond it, its amortisation gap.
+
+    Example:
+        >>> len(gap_bars({"encoder's": (2.0, 1.5), "each datum's own": (2.0, 0.0)}).axes[0].patches)
+        4
+    """
+    figure, axes = _figure(6.4, 0.9 + 0.45 * len(gaps))
+    approximation, amortisation = zip(*gaps.values())
+    axes.barh(list(gaps), approximation, color=ACCENT, height=0.6, label="approximation gap")
+    axes.barh(list(gaps), amortisation, left=approximation, color=OTHER, height=0.6, label="amortisation gap")
+    axes.invert_yaxis()
+    axes.set(xlabel="log p(x) less the bound (nats)")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def png(drawing: Drawing) -> bytes:
     """The drawing as a PNG file's bytes.
 

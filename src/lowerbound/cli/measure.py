@@ -93,8 +93,8 @@ def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
     bound = _bound_lines(figures) if "log_p" in figures else []
     return [
         *bound[:3],
-        ("distortion", _estimate(figures["distortion"])),
-        ("squared error", _estimate(figures["reconstruction_mse"], digits=5)),
+        ("distortion", mean_and_error(figures["distortion"])),
+        ("squared error", mean_and_error(figures["reconstruction_mse"], digits=5)),
         *bound[3:],
         *of_meters(figures).items(),
     ]
@@ -104,11 +104,11 @@ def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """What is there only where the model gives a bound on log p(x)."""
     ess, khat = figures["ess"], figures["khat"]
     return [
-        ("log p(x)", f"{_estimate(figures['log_p'])}  by importance sampling, {figures['particles']:,} particles"),
-        ("ELBO", _estimate(figures["elbo"])),
-        ("rate", _estimate(figures["rate"])),
+        ("log p(x)", f"{mean_and_error(figures['log_p'])}  by importance sampling, {figures['particles']:,} particles"),
+        ("ELBO", mean_and_error(figures["elbo"])),
+        ("rate", mean_and_error(figures["rate"])),
         ("active units", f"{figures['active_units']} of {figures['latent']}"),
-        ("bits per dimension", _estimate(figures["bits_per_dim"], digits=4)),
+        ("bits per dimension", mean_and_error(figures["bits_per_dim"], digits=4)),
         ("effective sample", f"median {_number(ess['median'])}, least {_number(ess['min'])}"),
         ("Pareto k", f"median {_number(khat['median'])}, {_doubtful(khat)}"),
     ]
@@ -120,7 +120,12 @@ def _doubtful(khat: dict[str, Any]) -> str:
     return f"above 0.7 for {share:.1%} of the data" if share < 1 or khat["median"] is not None else "too few particles"
 
 
-def _estimate(found: dict[str, float | None] | None, digits: int = 2) -> str:
+def mean_and_error(found: dict[str, float | None] | None, digits: int = 2) -> str:
+    """A mean and its standard error in words; nothing for what there is not.
+
+    >>> mean_and_error({"value": 1.5, "stderr": None})
+    '1.50 ± undefined'
+    """
     if found is None:
         return ""
     return f"{_number(found['value'], digits)} ± {_number(found['stderr'], digits)}"
