@@ -104,6 +104,7 @@ from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, OfRelaxed, StraightThrough
+from lowerbound.core.svi import SVI, Climb, PerDatum, SemiAmortised, whole
 from lowerbound.core.table import Table
 from lowerbound.core.total_correlation import TotalCorrelation
 
@@ -117,6 +118,7 @@ __all__ = [
     "PIWAE",
     "RELAX",
     "STL",
+    "SVI",
     "TVO",
     "VR",
     "AdversarialTotalCorrelation",
@@ -130,6 +132,7 @@ __all__ = [
     "Bound",
     "Categorical",
     "Chain",
+    "Climb",
     "CodeDensity",
     "CodePrior",
     "CodebookUse",
@@ -182,6 +185,7 @@ __all__ = [
     "Parametric",
     "Partial",
     "Pathwise",
+    "PerDatum",
     "Point",
     "Poisson",
     "Predicted",
@@ -196,6 +200,7 @@ __all__ = [
     "Sandwich",
     "Schedule",
     "Score",
+    "SemiAmortised",
     "SignalScale",
     "SparseActivation",
     "SquaredCode",
@@ -246,4 +251,5 @@ __all__ = [
     "thermodynamic_upper",
     "total",
     "uninformed",
+    "whole",
 ]

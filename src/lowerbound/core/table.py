@@ -49,6 +49,11 @@ class Table(Conditional):
         level = self.rows.weight.new_full((count, dim), self.log_variance)
         return gaussians(torch.cat([torch.zeros_like(level), level], 1))
 
+    @torch.no_grad()
+    def note(self, index: Tensor, q: Distribution) -> None:
+        """Write these Gaussians, batch shape (B,), into the rows of these numbers (B,)."""
+        self.rows.weight[index] = torch.cat([q.mean, q.variance.log()], -1)
+
 
 def gaussians(rows: Tensor) -> Distribution:
     """The Gaussians that rows (..., 2·D) of a table stand for, batch shape (...)."""

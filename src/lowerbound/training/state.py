@@ -7,6 +7,7 @@ from typing import Any, final
 
 from torch import Tensor
 
+from lowerbound.core.table import Table
 from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import modules_of
 from lowerbound.run.settings import Settings
@@ -23,7 +24,8 @@ class State:
 
     def __init__(self, loss: Loss, settings: Settings) -> None:
         self.modules = modules_of(loss.setup)
-        self.optimiser = Optimiser(self.modules.parameters(), settings)
+        tables = [module for module in self.modules.modules() if isinstance(module, Table)]
+        self.optimiser = Optimiser(self.modules.parameters(), settings, tables)
         self.average = Average(self.optimiser.parameters, settings.ema)
         self.best = Best()
         self.tally = Tally()
