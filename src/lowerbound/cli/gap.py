@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.cli.measure import mean_and_error
 from lowerbound.cli.output import refuse_ending, refuse_existing
 from lowerbound.cli.progress import watcher
 from lowerbound.cli.selection import Which
 from lowerbound.cli.verb import Answer, Flat, OfRun, Switch
+from lowerbound.evaluation.extras import mean_and_error
 from lowerbound.files import write_json
 
 if TYPE_CHECKING:

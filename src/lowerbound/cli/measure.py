@@ -10,6 +10,7 @@ from lowerbound.cli.output import Output
 from lowerbound.cli.progress import watcher
 from lowerbound.cli.selection import Which, arrays
 from lowerbound.cli.verb import Answer, Common, Flat, OfRun
+from lowerbound.evaluation.extras import mean_and_error, number, of_information, of_meters
 from lowerbound.files import write_json
 
 if TYPE_CHECKING:
@@ -88,14 +89,13 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    from lowerbound.evaluation.extras import of_meters
-
     bound = _bound_lines(figures) if "log_p" in figures else []
     return [
         *bound[:3],
         ("distortion", mean_and_error(figures["distortion"])),
         ("squared error", mean_and_error(figures["reconstruction_mse"], digits=5)),
         *bound[3:],
+        *of_information(figures.get("information")).items(),
         *of_meters(figures).items(),
     ]
 
@@ -109,8 +109,8 @@ def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("rate", mean_and_error(figures["rate"])),
         ("active units", f"{figures['active_units']} of {figures['latent']}"),
         ("bits per dimension", mean_and_error(figures["bits_per_dim"], digits=4)),
-        ("effective sample", f"median {_number(ess['median'])}, least {_number(ess['min'])}"),
-        ("Pareto k", f"median {_number(khat['median'])}, {_doubtful(khat)}"),
+        ("effective sample", f"median {number(ess['median'])}, least {number(ess['min'])}"),
+        ("Pareto k", f"median {number(khat['median'])}, {_doubtful(khat)}"),
     ]
 
 
@@ -118,18 +118,3 @@ def _doubtful(khat: dict[str, Any]) -> str:
     """For how many data the estimate is not to be believed; a few particles show no tail to judge by."""
     share = khat["share_above_0.7"]
     return f"above 0.7 for {share:.1%} of the data" if share < 1 or khat["median"] is not None else "too few particles"
-
-
-def mean_and_error(found: dict[str, float | None] | None, digits: int = 2) -> str:
-    """A mean and its standard error in words; nothing for what there is not.
-
-    >>> mean_and_error({"value": 1.5, "stderr": None})
-    '1.50 ± undefined'
-    """
-    if found is None:
-        return ""
-    return f"{_number(found['value'], digits)} ± {_number(found['stderr'], digits)}"
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "undefined" if value is None else f"{value:.{digits}f}"

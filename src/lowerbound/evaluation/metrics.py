@@ -17,6 +17,7 @@ from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation import perdatum
 from lowerbound.evaluation.codes import Latents, matrix, means
+from lowerbound.evaluation.information import Information
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.evaluation.watching import Watch
@@ -73,7 +74,7 @@ class _Tally:
         self.count = 0
         self.columns: dict[str, list[Tensor]] = defaultdict(list)
         self.codes, self.kl = Moments(), Moments()
-        self.meters = setup.meters()
+        self.meters = (*setup.meters(), Information(setup.model))
         self.massive, self.proper = not setup.random_views, True
 
     def add(self, raw: Batch, seen: Batch, particles: int) -> None:
