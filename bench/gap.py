@@ -2,18 +2,19 @@
 
     python bench/gap.py [RUN ...] [--count 500]
 
-RUN: a run's folder; without one, that of `make demo` is trained first, which takes a core some minutes.
+RUN: a run's folder; without one, that of `make demo` is trained first, which takes a core some minutes. Rows of models
+measured before are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from _harness import ROOT, call, record, seconds, threads
-
+from _harness import RESULTS, ROOT, call, record, seconds, threads
 from lowerbound.cli.gap import picture
 from lowerbound.plots import write_png
 from lowerbound.run.folder import Run
@@ -74,6 +75,12 @@ def named(folder: Path) -> str:
     return f"{net}, {facts.settings.epochs:,} epochs"
 
 
+def beside(kept: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, after those of other models that were measured before."""
+    former = json.loads(kept.read_text())["rows"] if kept.exists() else []
+    return [*(each for each in former if each["model"] not in {row["model"] for row in rows}), *rows]
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("runs", nargs="*", type=Path)
@@ -84,7 +91,7 @@ def main() -> None:
             call(*DEMO.split(), "--out", f"{folder}/demo")
         found = [measure(run, given.count) for run in given.runs or [Path(folder) / "demo"]]
     effort = {name: found[0][1][name] for name in ("particles", "steps", "draws")}
-    rows = [each for each, _ in found]
+    rows = beside(RESULTS / "gap.json", [each for each, _ in found])
     write_png(ROOT / "docs" / "images" / "gap.png", picture(found[0][1]))
     record(
         "gap", "Where encoders fall short of log p(x)", "python bench/gap.py [RUN ...]", rows, NOTES.format(**effort)
