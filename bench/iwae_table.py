@@ -1,10 +1,11 @@
 """The table of Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016, on binarised MNIST.
 
-    python bench/iwae_table.py CELL [--epochs N] [--from RUN]
-    python bench/iwae_table.py                                       (the cells there are)
+    python bench/iwae_table.py CELL [--epochs N] [--after RUN] [--from RUN]
+    python bench/iwae_table.py                                            (the cells there are)
 
 A cell is LAYERS-BOUND-K: 1-vae-1, 2-dreg-50. It is trained and evaluated by the commands a user would type; --from
-takes the figures from a run that such a command left behind. Whatever was measured before of other cells is kept.
+takes the figures from a run that such a command left behind. --after begins at the weights of another cell's run, which
+gives no cell of the table but a line below it. Whatever was measured before is kept.
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from _harness import RESULTS, call, record, seconds, table, threads
+from lowerbound import load_data
+from lowerbound.data.reading import reading_of
 from lowerbound.fitting import sorted_arguments
 from lowerbound.recipes import get
+from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import Run
+from lowerbound.training.loss import Loss
+from lowerbound.training.state import State
 
 KEPT = RESULTS / "parts" / "iwae_table.json"
 PARTICLES, PRECISION = 5000, "bf16"
@@ -58,8 +64,9 @@ NOTES = (
     "{particles:,} particles; the error is over the pictures. In brackets what is published: the paper's figure, "
     "after the semicolon the best reproduction; it took 3,280 epochs at batch 20, nine million updates. Ours took "
     "what is said below, of one seed and one thread beside other work, where minutes are those that passed. VAE "
-    "with k: the evidence lower bound averaged over k draws. A cell that was not run is blank. Weights are kept by "
-    "the bound on validation rows, by which batch size and rate were chosen, too. Products of the evaluation are in "
+    "with k: the evidence lower bound averaged over k draws. A cell that was not run is blank. A line of two cells "
+    "began at the weights of the second, and its epochs and minutes are those since. Weights are kept by the bound "
+    "on validation rows, by which batch size and rate were chosen, too. Products of the evaluation are in "
     "{precision}.\n\n{details}"
 )
 
@@ -102,6 +109,11 @@ def _words(value: Any) -> list[str]:
     return [str(each) for each in value] if isinstance(value, tuple) else [str(value)]
 
 
+def cell_of(run: Path) -> str:
+    """The name of the cell that a run is of."""
+    return next(name for name in names() if fits(Cell.of(name), run))
+
+
 def names() -> list[str]:
     """All cells; with k = 1 all bounds are one."""
     cells = [Cell(layers, bound, k) for layers in LAYERS for k in SIZES for bound in BOUNDS if k > 1 or bound == "vae"]
@@ -114,13 +126,31 @@ def trained(cell: Cell, run: Path, settings: dict[str, Any]) -> Path:
     return run
 
 
+def continued(cell: Cell, run: Path, settings: dict[str, Any], former: Path) -> Path:
+    """Train the cell from the weights of a run of as many layers: they are the first checkpoint, before any step."""
+    arguments, chosen = sorted_arguments(get(cell.recipe), {**cell.arguments, **settings})
+    begun = Run.create(run, cell.recipe, arguments, load_data("mnist").spec, chosen, reading_of("mnist", None, None))
+    loss = Loss(begun.draw())
+    loss.setup.model.load_state_dict(Run.open(former).setup().model.state_dict())
+    state = State(loss, chosen)
+    setting = {"device": "cpu", "threads": threads(), "processes": 1}
+    begun.checkpoints.save(Checkpoint(0, state.tensors(), {**state.facts(), "lengths": {}, "setting": setting}))
+    call("train", "--resume", str(run))
+    return run
+
+
 def checked(cell: Cell, run: Path) -> Path:
     """The run, refused if it is not one of this cell."""
-    found = Run.open(run).record
-    wanted, _ = sorted_arguments(get(cell.recipe), cell.arguments)
-    if (found.recipe, found.data.name) != (cell.recipe, "mnist") or not wanted.items() <= dict(found.arguments).items():
-        raise SystemExit(f"{run} is {found.recipe} with {dict(found.arguments)}, and the cell {cell} is {wanted}")
+    if not fits(cell, run):
+        raise SystemExit(f"{run} is no run of the cell {cell}, which takes: {cell.recipe} {' '.join(cell.words({}))}")
     return run
+
+
+def fits(cell: Cell, run: Path) -> bool:
+    """Whether a run is one of this cell."""
+    found = Run.open(run).record
+    wanted = get(cell.recipe).check(cell.arguments) if found.recipe == cell.recipe else {}
+    return (found.recipe, found.data.name) == (cell.recipe, "mnist") and wanted == dict(found.arguments)
 
 
 def figures(run: Path) -> dict[str, Any]:
@@ -170,11 +200,10 @@ def rows(cells: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def details(cells: dict[str, Any]) -> str:
-    """How each cell that was run was trained."""
-    ordered = {name: cells[name] for name in names() if name in cells}
-    return table(
-        [{"cell": name, **{head: rounded(value) for head, value in row.items()}} for name, row in ordered.items()]
-    )
+    """How each cell that was run was trained, and then what was begun at another's weights."""
+    order = [key for name in names() for key in cells if key.split()[0] == name]
+    lines = [{"cell": key, **{head: rounded(value) for head, value in cells[key].items()}} for key in order]
+    return table(sorted(lines, key=lambda line: " after " in line["cell"]))
 
 
 def rounded(value: Any) -> Any:
@@ -188,19 +217,25 @@ def main() -> None:
     for name, kind in {"epochs": int, "batch_size": int, "lr": float, "seed": int}.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--from", dest="run", type=Path, help="a run that was trained by the same command line")
-    given = vars(parser.parse_args())
-    if given["cell"] is None:
+    parser.add_argument("--after", type=Path, help="a run of another cell, at whose weights to begin")
+    parser.add_argument("--out", type=Path, help="where to leave the run; by default it is not kept")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    if "cell" not in given:
         print(*names(), sep="\n")
         return
-    measure(Cell.of(given.pop("cell")), given.pop("run"), {name: v for name, v in given.items() if v is not None})
-
-
-def measure(cell: Cell, run: Path | None, given: dict[str, Any]) -> None:
-    """Take a cell's figures, keep them, and write the table anew."""
-    cells = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
-        settings = {**SETTINGS, **BUDGETS[cell.k], **given}
-        cells[str(cell)] = figures(checked(cell, run) if run else trained(cell, Path(scratch) / "run", settings))
+        out = given.pop("out", Path(scratch) / "run")
+        measure(Cell.of(given.pop("cell")), out, given.pop("run", None), given.pop("after", None), given)
+
+
+def measure(cell: Cell, out: Path, run: Path | None, after: Path | None, given: dict[str, Any]) -> None:
+    """Take a cell's figures, keep them, and write the table anew."""
+    settings = {**SETTINGS, **BUDGETS[cell.k], **given}
+    key = f"{cell} after {cell_of(after)}" if after else str(cell)
+    if run is None:
+        run = continued(cell, out, settings, after) if after else trained(cell, out, settings)
+    found = figures(checked(cell, run))
+    cells = {**(json.loads(KEPT.read_text()) if KEPT.exists() else {}), key: found}
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n")
     notes = NOTES.format(particles=PARTICLES, precision=PRECISION, details=details(cells))
