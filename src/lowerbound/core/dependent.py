@@ -11,7 +11,7 @@ from lowerbound.core.frozen import frozen
 
 
 @final
-class Dependent(Independent):  # type: ignore[type-arg]  # at run time it takes none
+class Dependent(Independent):
     """d, which is conditional(z, *given) of a z that was drawn itself, and what it takes to have it again at that z.
 
     d may have been made of the same z under another name, so that what draws from d send back to z can be told from
