@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.bounds import Bound
 from lowerbound.core.certain import is_certain, is_singular
-from lowerbound.core.conditionals import Conditional
+from lowerbound.core.conditionals import Conditional, Fixed
 from lowerbound.core.divergences import known_kl
 from lowerbound.core.estimators import Estimator, Reparameterised, fitting, summed
 from lowerbound.core.gdreg import led
@@ -210,6 +210,17 @@ class Latent(Model):
         z = self.infer(batch).sample((particles,))
         d: Distribution = self.likelihood[to](z, batch.c)
         return d
+
+
+def settled(model: Model, batch: Batch) -> Model:
+    """The model with its posteriors of this batch inferred once for all, for where the batch is traced many times.
+
+    One that is not of independent parts, whose q depends on what is drawn, is left as it is.
+    """
+    if not isinstance(model, Latent):
+        return model
+    q = model.infer(batch)
+    return Latent(model.prior, Fixed(lambda: q), dict(model.likelihood.items()))
 
 
 def named(value: Any) -> Mapping[str, Any]:

@@ -14,12 +14,12 @@ from lowerbound.core.batch import Batch
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.controls import no_control
 from lowerbound.core.estimators import Enumerate, Score
-from lowerbound.core.latent import Latent, Model
+from lowerbound.core.latent import Latent, Model, settled
 from lowerbound.core.psis import RELIABLE_K, pareto_k
 
 # Decodes in one pass, and log weights kept at once: memory is bounded by these, not by data × particles.
 DECODES_PER_PASS = 1024
-# The encoder runs once a pass, so a pass should spread its cost over this many particles of each datum.
+# What a pass costs by itself (a ladder runs its encoder) should be spread over this many particles of each datum.
 PARTICLES_PER_PASS = 16
 WEIGHTS_HELD = 1 << 22
 # Nats. Where log p of a datum is estimated with as many particles as it takes, this is accurate enough.
@@ -66,7 +66,7 @@ def summarise(log_w: Tensor) -> Marginal:
 @torch.no_grad()
 def log_weights(model: Model, batch: Batch, particles: int, decodes: int = DECODES_PER_PASS) -> Tensor:
     """log p(x,z_k) − log q(z_k|x) at K draws, (K, B), decoding at most `decodes` particles (but one a datum) a pass."""
-    at_once = max(1, decodes // batch.size)
+    at_once, model = max(1, decodes // batch.size), settled(model, batch)
     trace = model.trace(batch, min(at_once, particles), Score(no_control))
     first = trace.log_w
     if trace.certain:

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, final, get_type_hints
@@ -35,7 +35,9 @@ class Setup:
     corruptions: variable name -> a module from x to what the encoder is shown in its place, in training and wherever
     the model is measured. settle: told once, after training, how to go over the training rows without noise, for what
     is fitted to a finished model (a density of its codes); it writes into the model's buffers.
-    meters: makes what `evaluate` is to measure besides.
+    resting: the parameters that stand still in the step of this number (a decoder whose encoder is to learn ahead).
+    meters: makes what `evaluate` is to measure besides. validation_rows: how many rows at most are looked at after each
+    epoch, for a model that is dear to measure; None for all.
     """
 
     model: Model
@@ -49,6 +51,8 @@ class Setup:
     corruptions: Mapping[str, nn.Module] = field(default_factory=dict)
     settle: Callable[[Callable[[], Iterator[Batch]]], None] = lambda rows: None
     meters: Callable[[], tuple[Meter, ...]] = tuple
+    resting: Callable[[int], Iterable[nn.Parameter]] = lambda step: ()
+    validation_rows: int | None = None
 
     def see(self, raw: Batch) -> Batch:
         """The batch as the model is to see it: values through their views, the condition only if it is used."""

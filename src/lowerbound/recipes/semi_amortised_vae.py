@@ -39,5 +39,14 @@ def semi_amortised_vae(
     learning, measuring = (Climb(base, count, rate) for count in (learning_steps, steps))
     posterior = SemiAmortised(base.posterior, learning, measuring, ends.reads)
     return Setup(
-        Latent(base.prior, posterior, ends.likelihood, whole), ends.views, AnalyticELBO(), Pathwise(), start=ends.start
+        Latent(base.prior, posterior, ends.likelihood, whole),
+        ends.views,
+        AnalyticELBO(),
+        Pathwise(),
+        start=ends.start,
+        validation_rows=VALIDATED,
     )
+
+
+VALIDATED = 1024
+"""Validation rows looked at after an epoch: each costs as much as tens of training rows do."""

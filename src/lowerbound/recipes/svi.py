@@ -46,6 +46,7 @@ def svi(
         AnalyticELBO(),
         Pathwise(),
         start=ends.start,
+        validation_rows=VALIDATED,
     )
 
 
@@ -54,3 +55,6 @@ NARROW = -5.0
 
 CLIMB = 0.1
 """Rate of the climb, in units of the scale at which it starts."""
+
+VALIDATED = 256
+"""Validation rows looked at after an epoch: each costs as much as hundreds of training rows do."""

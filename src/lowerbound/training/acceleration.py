@@ -18,6 +18,7 @@ from lowerbound.errors import InputError
 from lowerbound.precision import has_bf16_units, products
 from lowerbound.recipes.registry import Setup
 from lowerbound.run.settings import Settings
+from lowerbound.training.average import assign, copies
 
 ROUGH_PRODUCTS_PAY_FROM, AUTOCAST_PAYS_FROM = 6e7, 3e8
 """Floating-point operations in the matrix products of one forward pass.
@@ -64,12 +65,13 @@ def step_context(mode: Mode) -> AbstractContextManager[object]:
 def forward_flops(setup: Setup, seen: Batch) -> int:
     """Count the floating-point operations in the matrix products and convolutions of one pass through the model.
 
+    The pass is one of training, which may differ from others, but what follows the data in it is put back as it was.
     The objective's own products are left out: torch's counter cannot follow the derivatives that some of them take.
     """
-    training = setup.model.training
+    before = copies(setup.model.buffers())
     with FlopCounterMode(display=False) as counter:
-        _ = setup.model.eval().trace(seen, setup.particles, setup.estimator).log_px
-    setup.model.train(training)
+        _ = setup.model.trace(seen, setup.particles, setup.estimator).log_px
+    assign(setup.model.buffers(), before)
     return counter.get_total_flops()
 
 

@@ -18,6 +18,7 @@ from lowerbound.randomness import derive, isolated, permutation, reseed
 from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import Outcome, Run, modules_of
 from lowerbound.training.acceleration import compiled, forward_context, forward_flops, mode, step_context
+from lowerbound.training.collapse import Collapse
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
@@ -80,7 +81,9 @@ class Trainer:
         self.context, self.products = forward_context(precision, device), step_context(precision)
         self.pass_forward = parallel(compiled(self.loss, self.settings, device), world)
         validation = data.split("validation").resident(device)
-        self.validation = Validation(validation, self.batch_size, self.settings.seed, device, world)
+        most = self.loss.setup.validation_rows
+        self.validation = Validation(validation, self.batch_size, self.settings.seed, device, world, most)
+        self.collapse = Collapse(validation, self.settings.seed, device, self.loss.setup.validation_rows)
         self.checkpoints = run.checkpoints
 
     def fit(self) -> None:
@@ -107,6 +110,8 @@ class Trainer:
         with self.context:
             terms = self.pass_forward(seen, self.clock)
         total(terms).backward()
+        for parameter in self.loss.setup.resting(state.step):
+            parameter.grad = None
         finite, norm = state.optimiser.step(learning_rate(self.settings, state.step, self.steps))
         state.average.follow(state.step)
         state.tally.add(terms, norm, finite)
@@ -147,19 +152,23 @@ class Trainer:
         with state.average.applied():
             score = self.validation.score(self.loss, self.context)
             state.best.offer(score, epoch, state.modules)
+            rate = self.collapse.rate(self.loss.setup)
         if self.world.leads:
-            self.journal.write(self._record(epoch, figures, score))
+            self.journal.write(self._record(epoch, figures, score, rate))
+        if warning := self.collapse.warning(rate, epoch, state.step):
+            self.progress.say(warning)
         state.tally, self.seen = Tally(), Figures()
         self._tell(figures, score)
 
-    def _record(self, epoch: int, figures: Figures, score: float) -> dict[str, Any]:
+    def _record(self, epoch: int, figures: Figures, score: float, rate: float | None) -> dict[str, Any]:
+        found = {"objective": score if math.isfinite(score) else None}
         return {
             "epoch": epoch,
             "step": self.state.step,
             "lr": learning_rate(self.settings, self.state.step - 1, self.steps),
             "skipped": figures.skipped,
             "train": figures.means,
-            "validation": {"objective": score if math.isfinite(score) else None},
+            "validation": found if rate is None else {**found, "rate": rate},
         }
 
     def _look(self, now: float) -> None:

@@ -12,6 +12,7 @@ from lowerbound.data.rows import Sampler
 from lowerbound.distributed import World
 from lowerbound.randomness import derive, reseed
 from lowerbound.training.loss import Loss
+from lowerbound.training.start import spread
 
 ROWS_PER_TRAINING_ROW = 4
 """No graph is kept here, so four times the rows take less memory than a step of training."""
@@ -21,12 +22,16 @@ ROWS_PER_TRAINING_ROW = 4
 class Validation:
     """What training maximises, on some rows, under noise that `seed` fixes; the processes share the rows.
 
-    It is minus the objective's total: the evidence lower bound where that is the objective.
+    It is minus the objective's total: the evidence lower bound where that is the objective. Of more than `most` rows,
+    that many at even distances are looked at.
     """
 
-    def __init__(self, rows: Sampler, batch_size: int, seed: int, device: torch.device, world: World) -> None:
+    def __init__(
+        self, rows: Sampler, batch_size: int, seed: int, device: torch.device, world: World, most: int | None = None
+    ) -> None:
         self.rows, self.seed, self.device, self.world = rows, seed, device, world
-        self.batches = torch.arange(rows.count, device=device).split(ROWS_PER_TRAINING_ROW * batch_size)
+        numbers = spread(rows.count, most or rows.count, device)
+        self.batches = numbers.split(ROWS_PER_TRAINING_ROW * batch_size)
 
     @torch.no_grad()
     def score(self, loss: Loss, context: AbstractContextManager[object]) -> float:
