@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.core import Batch, log_marginal
+from lowerbound.core import Batch
+from lowerbound.core.marginal import joined
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array
 from lowerbound.data.dataset import Dataset
@@ -25,12 +26,14 @@ from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.evaluation import codes, metrics, perdatum, rawdata
+from lowerbound.evaluation.annealing import USUAL_WALK, Walk, annealed, sandwiched
 from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.attributes import Direction, direction
 from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
 from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
+from lowerbound.evaluation.perdatum import Particles
 from lowerbound.evaluation.probes import labelled, plain, probe
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
 from lowerbound.evaluation.watching import Watch, watched
@@ -180,17 +183,19 @@ class Fitted:
         """
         return disentanglement(self, data, split, seed)
 
-    def scores(self, x: Values, particles: int = 100, seed: int = 0, watch: Watch | None = None) -> dict[str, Array]:
+    def scores(
+        self, x: Values, particles: Particles = 100, seed: int = 0, watch: Watch | None = None
+    ) -> dict[str, Array]:
         """How strange each row is to the model, (N,) by each score that the model has; higher is stranger.
 
         minus_log_p: −log p(x) by importance sampling, of which the rate, KL(q(z|x) ‖ p(z)), and the distortion,
         −E_q log p(x|z), are parts; nats of the data as given. error: squared error of the reconstruction.
         """
-        figures = self._figures(x, _positive("particles", particles), seed, watch)
+        figures = self._figures(x, _draws("particles", particles), seed, watch)
         volume = {"log_p": self.setup.log_volume, "distortion": -self.setup.log_volume}
         return scores({name: rawdata.to_array(value + volume.get(name, 0.0)) for name, value in figures.items()})
 
-    def detect(self, x: Values, anomalous: Any, particles: int = 100, seed: int = 0) -> dict[str, Any]:
+    def detect(self, x: Values, anomalous: Any, particles: Particles = 100, seed: int = 0) -> dict[str, Any]:
         """How well each score tells the rows marked anomalous (N,) from the others; see `evaluation.anomaly`."""
         marked = as_array(anomalous, "the marks").astype(bool)
         return detections(self.scores(x, particles, seed), marked)
@@ -198,30 +203,66 @@ class Fitted:
     def log_prob(
         self,
         x: Values,
-        particles: int = 1000,
+        particles: Particles = 1000,
         seed: int = 0,
         watch: Watch | None = None,
         precision: Precision = "fp32",
     ) -> Array:
-        """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `log_marginal`.
+        """log p(x) of each row by importance sampling, (N,) nats of the data as given; see `marginal`."""
+        return self.marginal(x, particles, seed, watch, precision)["log_p"]
 
-        precision: of matrix products; bf16 is quicker where there are units for it (see docs/results.md for its error).
+    def marginal(
+        self,
+        x: Values,
+        particles: Particles = 1000,
+        seed: int = 0,
+        watch: Watch | None = None,
+        precision: Precision = "fp32",
+    ) -> dict[str, Array]:
+        """log p(x) of each row by importance sampling, and how far it can be believed; (N,) each, by name.
+
+        log_p: nats of the data as given. stderr, ess, khat, particles, believed: see `core.Marginal`. particles: draws
+        a row; auto is as many as each takes (see `core.adaptive_log_marginal`). precision: of matrix products; bf16 is
+        quicker where there are units for it (see docs/results.md for its error).
 
         Raises:
             InputError: the model gives no bound on log p(x) (a plain autoencoder).
         """
-        particles = _positive("particles", particles)
-        batches = rawdata.batches(self.spec, x)
+        particles = _draws("particles", particles)
         with self._drawing(seed, "log_prob"), products(precision):
-            seen = (self._seen(batch.to(self.device)) for batch in watched(batches, watch))
-            parts = [log_marginal(self.setup.model, self._with_bound(batch), particles).log_p for batch in seen]
-        return rawdata.to_array(torch.cat(parts) + self.setup.log_volume)
+            found = [perdatum.marginal(self.setup.model, seen, particles) for seen in self._bounded(x, watch)]
+        whole = joined(found)
+        return self._columns({**whole._asdict(), "believed": whole.believed})
+
+    def annealed(
+        self, x: Values, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
+    ) -> dict[str, Array]:
+        """log p(x) of each row by annealed importance sampling; (N,) each, by name.
+
+        log_p: nats of the data as given. stderr, ess, acceptance: see `core.Annealed`. walk: how far the chains of each
+        row walk. It is many times the work of importance sampling with as many particles as chains, and much closer to
+        log p(x) where k̂ says that importance sampling is not to be believed.
+
+        Raises:
+            InputError: the model gives no bound on log p(x), or its latent has no gradients to follow.
+        """
+        walk.check()
+        with self._drawing(seed, "annealed"):
+            found = [annealed(self.setup.model, seen, walk) for seen in self._bounded(x, watch)]
+        names = ("log_p", "stderr", "ess", "acceptance")
+        return self._columns({name: torch.cat([getattr(part, name) for part in found]) for name in names})
+
+    def sandwich(
+        self, count: int = 100, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
+    ) -> dict[str, Any]:
+        """Bounds on log p(x) of data that the model makes, from both sides; see `evaluation.annealing.sandwiched`."""
+        return sandwiched(self.setup, _positive("count", count), walk, seed, watch)
 
     def evaluate(
         self,
         data: Any = None,
         split: str = "test",
-        particles: int = 5000,
+        particles: Particles = 5000,
         seed: int = 0,
         watch: Watch | None = None,
         precision: Precision = "fp32",
@@ -232,7 +273,7 @@ class Fitted:
         """
         rows = self.rows(data, split)
         with products(precision):
-            figures = metrics.evaluate(self.setup, rows, _positive("particles", particles), seed, watch)
+            figures = metrics.evaluate(self.setup, rows, _draws("particles", particles), seed, watch)
         made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
         return {**made_of, "precision": precision, **figures}
 
@@ -302,13 +343,13 @@ class Fitted:
         for batch in rawdata.batches(self.spec, x):
             yield self.setup.model.infer(self.setup.steady(batch.to(self.device)))
 
-    def _figures(self, x: Values, particles: int, seed: int, watch: Watch | None) -> dict[str, Tensor]:
+    def _figures(self, x: Values, particles: Particles, seed: int, watch: Watch | None) -> dict[str, Tensor]:
         """The figures of each datum that `evaluate` averages, (N,) each."""
         with self._drawing(seed, "figures"):
             parts = [self._figures_of(batch, particles) for batch in watched(rawdata.batches(self.spec, x), watch)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _figures_of(self, stored: Batch, particles: int) -> dict[str, Tensor]:
+    def _figures_of(self, stored: Batch, particles: Particles) -> dict[str, Tensor]:
         raw, model = stored.to(self.device), self.setup.model
         trace = perdatum.traced(self.setup, self._seen(raw), particles)
         px = model.decode(codes.means(model.infer(trace.batch)))
@@ -317,6 +358,16 @@ class Fitted:
     def _seen(self, raw: Batch) -> Batch:
         """The rows through their views, random ones too, but nothing corrupted: they are shown as they were given."""
         return replace(self.setup.see(raw), shown=None)
+
+    def _bounded(self, x: Values, watch: Watch | None) -> Iterator[Batch]:
+        """The rows as the model sees them, refused if it has no log p(x)."""
+        for stored in watched(rawdata.batches(self.spec, x), watch):
+            yield self._with_bound(self._seen(stored.to(self.device)))
+
+    def _columns(self, found: Mapping[str, Tensor]) -> dict[str, Array]:
+        """Figures of each row as arrays, log p in nats of the data as given."""
+        given = {**found, "log_p": found["log_p"] + self.setup.log_volume}
+        return {name: rawdata.to_array(values) for name, values in given.items()}
 
     def _with_bound(self, seen: Batch) -> Batch:
         """The batch, refused if the model has no log p(x)."""
@@ -357,6 +408,11 @@ def _each(values: Values, change: Callable[[Array], Array]) -> Values:
 
 def _in_rows(data: Array, steps: int) -> Array:
     return data.reshape(-1, steps, *data.shape[1:])
+
+
+def _draws(what: str, value: object) -> Particles:
+    count: Particles = conformed(what, value, Count | Literal["auto"])
+    return count
 
 
 def _positive(what: str, value: int) -> int:

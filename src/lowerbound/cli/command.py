@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, get_origin
 
 import tyro
 
-from lowerbound.cli import describe, explore, gap, generate, judge, measure, report, train
+from lowerbound.cli import describe, explore, gap, generate, judge, measure, report, sandwich, train
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
 
@@ -24,6 +24,7 @@ VERBS: dict[str, type[Verb]] = {
     "evaluate": measure.Evaluate,
     "log-prob": measure.LogProb,
     "gap": gap.Gap,
+    "sandwich": sandwich.Sandwich,
     "sample": generate.Sample,
     "reconstruct": generate.Reconstruct,
     "interpolate": explore.Interpolate,

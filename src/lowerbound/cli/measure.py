@@ -10,12 +10,18 @@ from lowerbound.cli.output import Output
 from lowerbound.cli.progress import watcher
 from lowerbound.cli.selection import Which, arrays
 from lowerbound.cli.verb import Answer, Common, Flat, OfRun
+from lowerbound.cli.walking import Walking
 from lowerbound.evaluation.extras import mean_and_error, number, of_information, of_meters
 from lowerbound.files import write_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lowerbound.fitted import Fitted
     from lowerbound.precision import Precision
+
+Draws = int | Literal["auto"]
+"""As `evaluation.perdatum.Particles`, which would import torch."""
 
 
 @final
@@ -27,8 +33,8 @@ class Evaluate(OfRun):
     """
 
     rows: Flat[Which] = field(default=Which())
-    particles: int = 5000
-    """Draws of z a datum, for log p(x) by importance sampling."""
+    particles: Draws = 5000
+    """Draws of z a datum, for log p(x) by importance sampling; auto is as many as each takes, up to 12,800."""
     seed: int = 0
     """Fixes the draws."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -43,11 +49,19 @@ class Evaluate(OfRun):
 @final
 @dataclass(frozen=True, kw_only=True)
 class LogProb(OfRun):
-    """Write log p(x) of each datum, in nats, with its row number."""
+    """Write log p(x) of each datum, in nats, with its error and its row number.
+
+    Columns of importance sampling: log_p, row, stderr, ess (effective sample size), khat (Pareto k of the weights),
+    particles, believed (whether k is at most 0.7 and the error a tenth of a nat). Of annealed importance sampling,
+    which is much closer where k is above 0.7 and takes about a second a datum: log_p, row, stderr, ess, acceptance.
+    """
 
     rows: Flat[Which] = field(default=Which(split="all"))
-    particles: int = 1000
-    """Draws of z a datum, for importance sampling."""
+    method: Literal["importance", "ais"] = "importance"
+    """Importance sampling, or annealed importance sampling."""
+    particles: Draws = 1000
+    """Draws of z a datum, for importance sampling; auto is as many as each takes, up to 12,800."""
+    walking: Flat[Walking] = field(default=Walking())
     seed: int = 0
     """Fixes the draws."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -58,17 +72,34 @@ class LogProb(OfRun):
         self.output.check(pictures=False)
         model = self.open()
         rows = self.rows.of(model)
+        columns = self._columns(model, arrays(rows))
+        log_p = columns.pop("log_p")
+        self.output.write({"log_p": log_p, "row": rows.numbers, **columns})
+        facts = {"count": len(log_p), "method": self.method, "units": "nats", "mean": float(log_p.mean())}
+        doubt = _doubt(columns)
+        words = f"log p(x) is {facts['mean']:.2f} nats on average over {len(log_p):,} rows{_in_words(doubt)}"
+        return Answer({**facts, **doubt, "out": str(self.output.out)}, f"{words}; wrote {self.output.out}")
+
+    def _columns(self, model: Fitted, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         watch = watcher(self.common, "rows")
-        log_p = model.log_prob(arrays(rows), self.particles, self.seed, watch, self.precision)
-        self.output.write({"log_p": log_p, "row": rows.numbers})
-        mean = float(log_p.mean())
-        facts = {"count": len(log_p), "particles": self.particles, "units": "nats", "mean": mean}
-        text = f"log p(x) is {mean:.2f} nats on average over {len(log_p):,} rows; wrote {self.output.out}"
-        return Answer({**facts, "out": str(self.output.out)}, text)
+        if self.method == "ais":
+            return model.annealed(x, self.walking.walk(), self.seed, watch)
+        return model.marginal(x, self.particles, self.seed, watch, self.precision)
+
+
+def _doubt(columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What importance sampling spent on a row in the mean, and how many rows it is not to be believed of."""
+    if "believed" not in columns:
+        return {}
+    return {"particles": float(columns["particles"].mean()), "doubtful": int((~columns["believed"]).sum())}
+
+
+def _in_words(doubt: dict[str, Any]) -> str:
+    return f", by {doubt['particles']:,.0f} particles; {doubt['doubtful']:,} are not to be believed" if doubt else ""
 
 
 def evaluated(
-    model: Fitted, rows: Which, particles: int, common: Common, seed: int = 0, precision: Precision = "fp32"
+    model: Fitted, rows: Which, particles: Draws, common: Common, seed: int = 0, precision: Precision = "fp32"
 ) -> dict[str, Any]:
     """The figures of a split; those of a run's own data are also kept in its folder."""
     figures = model.evaluate(rows.data, rows.split, particles, seed, watcher(common, "rows"), precision)
@@ -109,6 +140,7 @@ def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("rate", mean_and_error(figures["rate"])),
         ("active units", f"{figures['active_units']} of {figures['latent']}"),
         ("bits per dimension", mean_and_error(figures["bits_per_dim"], digits=4)),
+        ("not to be believed", f"{figures['doubtful']:,} rows: Pareto k above 0.7, or an error above 0.1 nats"),
         ("effective sample", f"median {number(ess['median'])}, least {number(ess['min'])}"),
         ("Pareto k", f"median {number(khat['median'])}, {_doubtful(khat)}"),
     ]

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.core import Batch, Trace
+from lowerbound.core import Batch, Marginal, Trace
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
 from lowerbound.evaluation import perdatum
 from lowerbound.evaluation.codes import Latents, matrix, means
 from lowerbound.evaluation.information import Information
+from lowerbound.evaluation.perdatum import Particles
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, device_of
 from lowerbound.evaluation.statistics import Moments, estimate, finite, monte_carlo_error
 from lowerbound.evaluation.watching import Watch
@@ -31,13 +32,16 @@ ACTIVE_VARIANCE = 0.01
 """A latent dimension whose posterior mean varies less than this over the data carries nothing."""
 
 
-def evaluate(setup: Setup, rows: Rows, particles: int, seed: int = 0, watch: Watch | None = None) -> dict[str, Any]:
+def evaluate(
+    setup: Setup, rows: Rows, particles: Particles, seed: int = 0, watch: Watch | None = None
+) -> dict[str, Any]:
     """What the model makes of these rows, as plain JSON values; nats per datum of the data as given.
 
-    log_p: log p(x) by importance sampling with `particles` draws a datum, in expectation a lower bound that rises with
-    them; "monte_carlo" is its error for these very rows, "stderr" for new ones (see `statistics.estimate`). elbo =
-    −rate − distortion; rate = KL(q(z|x) ‖ p(z)), distortion = −E_q log p(x|z). ess and khat: effective sample size and
-    Pareto k̂ of the importance weights, over the data. kl_per_dimension: null where it has no closed form.
+    log_p: log p(x) by importance sampling with `particles` draws a datum (of auto their mean is stated), in expectation
+    a lower bound that rises with them; "monte_carlo" is its error for these very rows, "stderr" for new ones (see
+    `statistics.estimate`). doubtful: for how many data it is not `Marginal.believed`. ess and khat: effective sample
+    size and Pareto k̂ of the importance weights, over the data. elbo = −rate − distortion; rate = KL(q(z|x) ‖ p(z)),
+    distortion = −E_q log p(x|z). kl_per_dimension: null where it has no closed form.
     active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
     bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
@@ -77,7 +81,7 @@ class _Tally:
         self.meters = (*setup.meters(), Information(setup.model))
         self.massive, self.proper = not setup.random_views, True
 
-    def add(self, raw: Batch, seen: Batch, particles: int) -> None:
+    def add(self, raw: Batch, seen: Batch, particles: Particles) -> None:
         """Take in a chunk: as stored, and as the model sees it."""
         trace = perdatum.traced(self.setup, seen, particles)
         self.massive &= all(_is_discrete(d) for d in trace.px.values())
@@ -114,7 +118,9 @@ class _Tally:
         volume = self.setup.log_volume
         log_p = {**estimate(found["log_p"] + volume), "monte_carlo": monte_carlo_error(found["stderr"])}
         return {
+            "particles": round(found["particles"].double().mean().item()),
             "log_p": log_p,
+            "doubtful": int((~Marginal(*(found[name] for name in Marginal._fields)).believed).sum()),
             "elbo": estimate(volume - found["rate"] - found["distortion"]),
             "rate": estimate(found["rate"]),
             "active_units": int((self.codes.variance > ACTIVE_VARIANCE).sum()),

@@ -1,0 +1,101 @@
+"""Annealed importance sampling of a trained model: of given data, and of data that the model made itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from lowerbound.arguments import Count, conformed
+from lowerbound.core import Annealed, Batch, Latent, Sandwich, ais, sandwich, simulated
+from lowerbound.core.annealing import Path
+from lowerbound.core.latent import Model
+from lowerbound.errors import InputError
+from lowerbound.evaluation.rawdata import device_of
+from lowerbound.evaluation.statistics import estimate
+from lowerbound.evaluation.watching import Watch
+from lowerbound.randomness import derive, isolated, reseed
+from lowerbound.recipes.registry import Setup
+
+ROWS_AT_ONCE = 64
+"""Data annealed in one go. A constant, because draws are seeded once for each such chunk."""
+
+
+@final
+@dataclass(frozen=True)
+class Walk:
+    """How far each datum's chains walk.
+
+    steps: intermediate densities. chains: for each datum. leapfrogs: gradients between two densities.
+    """
+
+    steps: int = 200
+    chains: int = 16
+    leapfrogs: int = 2
+
+    def check(self) -> None:
+        """Refuse what is no walk."""
+        for name, value in vars(self).items():
+            conformed(name, value, Count)
+
+
+USUAL_WALK = Walk()
+"""What the verbs take unless told."""
+
+
+def annealed(model: Model, seen: Batch, walk: Walk) -> Annealed:
+    """log p(x) of each datum; see `core.ais`."""
+    require_gradients(model, seen)
+    return ais(model, seen, **vars(walk))
+
+
+def sandwiched(
+    setup: Setup, count: int, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Between what bounds log p(x) of data that the model made lies, in the mean, as plain JSON values.
+
+    lower, upper: nats per datum of the data as given, too low and too high in expectation, with the standard error over
+    data; width: of the difference, datum by datum. So much at most is the error of either. See `core.sandwich`.
+
+    Raises:
+        InputError: a model whose latent cannot be annealed, or that is not made of independent parts.
+    """
+    walk.check()
+    if not isinstance(setup.model, Latent):
+        raise InputError(
+            "a sandwich is made for models with one latent, and this one has several that depend on each other; "
+            "estimate log p(x) of data by log-prob, whose method ais serves it"
+        )
+    device, parts = device_of(setup), []
+    with isolated(device), torch.no_grad():
+        for start in range(0, count, ROWS_AT_ONCE):
+            reseed(device, derive(seed, "sandwich", start))
+            parts.append(_around(setup.model, min(ROWS_AT_ONCE, count - start), walk))
+            if watch:
+                watch(min(start + ROWS_AT_ONCE, count), count)
+    found = Sandwich(*(torch.cat(field).double() for field in zip(*parts)))
+    return {"count": count, **vars(walk), "units": "nats", **_summary(found, setup.log_volume)}
+
+
+def _around(model: Latent, count: int, walk: Walk) -> Sandwich:
+    batch, z = simulated(model, count)
+    require_gradients(model, batch)
+    return sandwich(model, batch, z, **vars(walk))
+
+
+def _summary(found: Sandwich, log_volume: float) -> dict[str, Any]:
+    return {
+        "lower": estimate(found.lower + log_volume),
+        "upper": estimate(found.upper + log_volume),
+        "width": estimate(found.upper - found.lower),
+        "acceptance": found.acceptance.mean().item(),
+    }
+
+
+def require_gradients(model: Model, seen: Batch) -> None:
+    """Refuse a model whose latent cannot be annealed."""
+    try:
+        Path(model, seen[:1])
+    except ValueError as error:
+        raise InputError(f"{error}; log-prob estimates other models' log p(x) by importance sampling") from None
