@@ -55,3 +55,7 @@ def test_a_schedule_of_no_steps_is_refused(build: type) -> None:
 def test_a_rise_is_a_share_of_the_period(rising: float) -> None:
     with refused(f"rising is a share of the period, over 0 and at most 1, not {rising}"):
         Cyclical(10, rising=rising)
+
+
+def test_after_its_cycles_a_schedule_holds() -> None:
+    assert over(Cyclical(4, cycles=2), list(range(10))) == [0, 0.5, 1, 1, 0, 0.5, 1, 1, 1, 1]

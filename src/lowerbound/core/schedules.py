@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import final
 
@@ -55,23 +56,30 @@ class WarmUp(Schedule):
 class Cyclical(Schedule):
     """Rises from 0 to `value` over the first `rising` share of each period, holds for the rest, and starts again.
 
+    cycles: how many periods there are; then it holds for good. Without a number they never end.
+
     Hao Fu et al., "Cyclical annealing schedule: a simple approach to mitigating KL vanishing", 2019.
 
     >>> [float(Cyclical(100)(torch.tensor(s))) for s in (0, 25, 50, 99, 100)]
     [0.0, 0.5, 1.0, 1.0, 0.0]
+    >>> float(Cyclical(100, cycles=1)(torch.tensor(100)))
+    1.0
     """
 
-    def __init__(self, period: int, value: float = 1.0, rising: float = 0.5) -> None:
+    def __init__(self, period: int, value: float = 1.0, rising: float = 0.5, cycles: int | None = None) -> None:
         super().__init__()
         if not 0 < rising <= 1:
             raise ValueError(f"rising is a share of the period, over 0 and at most 1, not {rising}")
         self.value: Tensor
         self.register_buffer("value", torch.tensor(float(value)), persistent=False)
         self.period, self.rising = positive(period), rising
+        self.end = math.inf if cycles is None else cycles * period
 
     def forward(self, step: Tensor | None = None) -> Tensor:
-        fraction = 1.0 if step is None else ((step % self.period) / (self.period * self.rising)).clamp(max=1.0)
-        return self.value * fraction
+        if step is None:
+            return self.value
+        rise = ((step % self.period) / (self.period * self.rising)).clamp(max=1.0)
+        return self.value * torch.where(step < self.end, rise, 1.0)
 
 
 def positive(steps: int) -> int:

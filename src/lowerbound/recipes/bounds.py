@@ -19,11 +19,13 @@ from lowerbound.core import (
     VR,
     AnalyticELBO,
     BetaELBO,
+    Cyclical,
     DReG,
     Estimator,
     GDReG,
     Objective,
     Pathwise,
+    Schedule,
     Score,
     WarmUp,
 )
@@ -46,19 +48,33 @@ def objective(
     anneal: int = 0,
     free_bits: float = 0.0,
     particles: int | None = None,
+    cycles: int = 1,
     **numbers: float | None,
 ) -> Objective:
     """The objective by name: "elbo" (closed KL; β, annealing and free bits apply), or a bound on the log weights.
 
-    particles: how many there will be, if it is to be checked that they can be grouped. numbers: the bound's own.
+    particles: how many there will be, if it is to be checked that they can be grouped. cycles: how often the weight of
+    the rate rises. numbers: the bound's own.
+
+    Raises:
+        InputError: what does not go together.
     """
+    if cycles > 1 and not anneal:
+        raise InputError(f"the rate's weight is to rise {cycles} times; say over how many steps, with anneal")
     plain, given = beta == 1 and anneal == 0 and free_bits == 0, _own(bound, numbers)
     if bound == "elbo":
-        return AnalyticELBO() if plain else BetaELBO(WarmUp(anneal, beta) if anneal else beta, free_bits)
+        return AnalyticELBO() if plain else BetaELBO(_rising(beta, anneal, cycles), free_bits)
     if not plain:
         raise InputError(f"beta, anneal and free_bits weigh the rate, which the bound {bound} has not; use bound elbo")
     _check_groups(given.get("groups", _default(bound, "groups")), particles)
     return _BOUNDS[bound](**given)
+
+
+def _rising(beta: float, anneal: int, cycles: int) -> float | Schedule:
+    """β, reached over `anneal` steps; in cycles it is then held as long, and starts again from 0."""
+    if not anneal:
+        return beta
+    return WarmUp(anneal, beta) if cycles == 1 else Cyclical(2 * anneal, beta, cycles=cycles)
 
 
 def estimator(name: str, bound: str, particles: int) -> Estimator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.data.spec import DataSpec
-from lowerbound.recipes import bounds, latents, parts
+from lowerbound.recipes import bounds, lagging, latents, parts
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -22,7 +22,10 @@ def vae(
     particles: Count = 1,
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
+    cycles: Count = 1,
     free_bits: NonNegative = 0.0,
+    lag: NonNegativeInt = 0,
+    lag_steps: Count = 2000,
     groups: bounds.Groups = None,
     share: bounds.Share = None,
     alpha: bounds.Order = None,
@@ -47,7 +50,10 @@ def vae(
         particles: draws of z for each datum and step.
         beta: weight of the rate.
         anneal: steps over which that weight rises from 0.
+        cycles: how often it rises, held in between for as many steps.
         free_bits: nats of each latent dimension that cost nothing to use.
+        lag: steps of the encoder alone before each one of the decoder, lest z collapse while the encoder lags behind.
+        lag_steps: steps after which both move in each.
         groups: of miwae and piwae, the equal groups that the particles are in, 2 where not given.
         share: of ciwae, what the ELBO counts for, 0.5 where not given.
         alpha: of vr, its order from 0 (iwae) by 1 (elbo-mc) up, 0.5 where not given.
@@ -61,10 +67,10 @@ def vae(
         transforms: steps of each flow.
     """
     own = {"groups": groups, "share": share, "alpha": alpha, "intervals": intervals, "first": first}
-    return parts.gaussian_vae(
+    setup = parts.gaussian_vae(
         spec,
         latent,
-        bounds.objective(bound, beta, anneal, free_bits, particles, **own),
+        bounds.objective(bound, beta, anneal, free_bits, particles, cycles, **own),
         net=net,
         hidden=hidden,
         activation=activation,
@@ -73,3 +79,4 @@ def vae(
         particles=particles,
         latents=latents.chosen(prior, posterior, components, transforms, free_bits),
     )
+    return lagging.ahead(setup, lag, lag_steps) if lag else setup

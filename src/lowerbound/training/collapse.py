@@ -1,0 +1,54 @@
+"""Whether z carries anything: its rate on some validation rows after each epoch, and a warning where there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+
+from lowerbound.core import Rate
+from lowerbound.data.rows import Sampler
+from lowerbound.randomness import derive, reseed
+from lowerbound.recipes.registry import Setup
+from lowerbound.run.folder import modules_of
+from lowerbound.training.start import spread
+
+LEAST_RATE = 0.1
+"""Nats a datum. A code that says less than this is none."""
+
+EPOCHS, STEPS = 3, 300
+"""So long training may take before z has to carry something."""
+
+ROWS = 256
+"""Validation rows looked at; a mean over them is well within a few hundredths of a nat where there is next to none."""
+
+
+@final
+class Collapse:
+    """Watches over the rate, KL(q(z|x) ‖ p(z)), and says once that z carries nothing: the posterior has collapsed."""
+
+    def __init__(self, rows: Sampler, seed: int, device: torch.device, most: int | None = None) -> None:
+        self.rows, self.seed, self.device = rows, seed, device
+        self.numbers = spread(rows.count, min(ROWS, most or ROWS), device)
+        self.said = False
+
+    @torch.no_grad()
+    def rate(self, setup: Setup) -> float | None:
+        """Return the mean rate in nats a datum; None where there is none, in a model without a bound, or no number."""
+        modules = modules_of(setup).eval()
+        reseed(self.device, derive(self.seed, "rate"))
+        trace = setup.model.trace(setup.see(self.rows.batch(self.numbers)), setup.particles, setup.estimator)
+        rate = Rate()(trace)["rate"].mean().item() if trace.proper else math.nan
+        modules.train()
+        return rate if math.isfinite(rate) else None
+
+    def warning(self, rate: float | None, epoch: int, step: int) -> str | None:
+        """Return a sentence if this rate is one to be warned of, the first time that it is."""
+        if self.said or rate is None or rate >= LEAST_RATE or epoch < EPOCHS or step < STEPS:
+            return None
+        self.said = True
+        return (
+            f"z carries nothing: after epoch {epoch} its rate is {rate:.3f} nats a datum, and the decoder does without "
+            "it; try a smaller beta, anneal, free_bits, lag (an encoder that learns ahead), or a weaker decoder"
+        )
