@@ -96,7 +96,7 @@ class STL(Reparameterised):
 
 @final
 class DReG(Reparameterised):
-    """Doubly reparameterised: unbiased for φ under any bound whose slope is continuous; its noise dies as q → posterior.
+    """Doubly reparameterised: unbiased for φ under any bound of continuous slope; its noise dies as q → posterior.
 
     For φ, Σ_k (L_k − L_kk) ∂log w_k/∂z_k · dz_k/dφ, where L_k and L_kk are the bound's derivatives: for the
     importance-weighted bound the squared normalised weights, for the ELBO exactly `STL`. θ gets its usual gradient.
