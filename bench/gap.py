@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _harness import RESULTS, ROOT, call, record, seconds, threads
-from lowerbound.cli.gap import picture
+from lowerbound.cli.gap import bars
 from lowerbound.plots import write_png
 from lowerbound.run.folder import Run
 
@@ -92,7 +92,7 @@ def main() -> None:
         found = [measure(run, given.count) for run in given.runs or [Path(folder) / "demo"]]
     effort = {name: found[0][1][name] for name in ("particles", "steps", "draws")}
     rows = beside(RESULTS / "gap.json", [each for each, _ in found])
-    write_png(ROOT / "docs" / "images" / "gap.png", picture(found[0][1]))
+    write_png(ROOT / "docs" / "images" / "gap.png", bars(found[0][1]))
     record(
         "gap", "Where encoders fall short of log p(x)", "python bench/gap.py [RUN ...]", rows, NOTES.format(**effort)
     )

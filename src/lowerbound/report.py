@@ -86,6 +86,18 @@ QUANTITIES = (
         "mean squared error of a value decoded from the posterior mean",
         5,
     ),
+    Quantity(
+        "mutual_information",
+        "mutual information",
+        "nats",
+        "between z and which of the rows x is, so at most the logarithm of their number",
+    ),
+    Quantity(
+        "aggregate_kl", "aggregate KL", "nats", "KL(q(z) ‖ p(z)): how far the codes of all data are from the prior"
+    ),
+    Quantity(
+        "shuffled", "z of another datum", "nats", "by how much the distortion rises when a datum is decoded from it"
+    ),
 )
 
 
@@ -172,10 +184,11 @@ def _headline(numbers: Mapping[str, Any]) -> Iterator[Markup]:
 
 
 def _numbers(numbers: Mapping[str, Any]) -> Markup:
+    figures = {**numbers, **numbers.get("information", {})}
     rows = [
-        _row(each.name, each.meaning, measured(numbers[each.key], each.digits), each.unit)
+        _row(each.name, each.meaning, measured(figures[each.key], each.digits), each.unit)
         for each in QUANTITIES
-        if numbers.get(each.key) is not None
+        if figures.get(each.key) is not None
     ]
     found = [_row(name, "as the recipe's meters have it", words, "") for name, words in of_meters(numbers).items()]
     return tag("table", *rows, *_active(numbers), *found, css="numbers")

@@ -66,7 +66,7 @@ class Gap(OfRun):
         if self.out is not None:
             from lowerbound.plots import write_png
 
-            write_png(self.out, picture(figures))
+            write_png(self.out, bars(figures))
 
 
 def gaps_kept_at(run: Path, split: str) -> Path:
@@ -102,12 +102,12 @@ def _of_richer(found: dict[str, Any] | None) -> list[tuple[str, str]]:
     return [("any covariance", f"{mean_and_error(found['gain'], 3)}  {words}")] if found else []
 
 
-def picture(figures: dict[str, Any]) -> Drawing:
+def bars(figures: dict[str, Any]) -> Drawing:
     """What each posterior lacks of log p(x), as bars."""
     from lowerbound.plots import gap_bars
 
     approximation, amortisation = (figures[f"{name}_gap"]["value"] for name in ("approximation", "amortisation"))
-    bars = {"encoder's posterior": (approximation, amortisation), "each datum's own": (approximation, 0.0)}
+    gaps = {"encoder's posterior": (approximation, amortisation), "each datum's own": (approximation, 0.0)}
     if figures["full_covariance"]:
-        bars["with any covariance"] = (figures["full_covariance"]["approximation_gap"]["value"], 0.0)
-    return gap_bars(bars)
+        gaps["with any covariance"] = (figures["full_covariance"]["approximation_gap"]["value"], 0.0)
+    return gap_bars(gaps)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.cli.drawing import comparison, is_picture, picture
+from lowerbound.cli.gap import bars, gaps_kept_at
 from lowerbound.cli.generate import columns
 from lowerbound.cli.measure import evaluated, kept_at
 from lowerbound.cli.output import refuse_existing
@@ -56,19 +57,32 @@ class Report(OfRun):
         model, run = self.open(), Run.open(self.run)
         rows = self.rows.of(model)
         numbers = kept(run, rows, self.rows.split) or evaluated(model, self.rows, self.particles, self.common)
-        pictures = dict(drawings(model, rows))
+        pictures = {**dict(drawings(model, rows)), **dict(gaps(run, rows, self.rows.split))}
         write_report(out, **heading(run), numbers=numbers, facts=facts(run), pictures=pictures)
         return Answer({"out": str(out), "numbers": numbers}, f"wrote {out}")
 
 
 def kept(run: Run, rows: Rows, split: str) -> dict[str, Any] | None:
     """The figures that evaluate left for this split of these data; None if there are none, or they cannot be read."""
+    return read(kept_at(run.path, split), rows, "distortion")
+
+
+def read(path: Path, rows: Rows, needed: str) -> dict[str, Any] | None:
+    """Figures of these data, with the one that is needed, from a file that may not be there."""
     try:
-        found = json.loads(kept_at(run.path, split).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(found, dict) and isinstance(found.get("distortion"), dict)
+    whole = isinstance(found, dict) and isinstance(found.get(needed), dict)
     return found if whole and found.get("fingerprint") == rows.spec.fingerprint else None
+
+
+def gaps(run: Run, rows: Rows, split: str) -> Iterator[tuple[str, bytes]]:
+    """The picture of what the verb gap left for this split of these data, if it did."""
+    from lowerbound import plots
+
+    if found := read(gaps_kept_at(run.path, split), rows, "inference_gap"):
+        yield f"What the encoder's bound lacks of log p(x), and why: {found['count']:,} data", plots.png(bars(found))
 
 
 def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:
