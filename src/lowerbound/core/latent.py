@@ -220,7 +220,8 @@ def settled(model: Model, batch: Batch) -> Model:
     if not isinstance(model, Latent):
         return model
     q = model.infer(batch)
-    return Latent(model.prior, Fixed(lambda: q), dict(model.likelihood.items()))
+    likelihood: dict[str, Any] = dict(model.likelihood)
+    return Latent(model.prior, Fixed(lambda: q), likelihood)
 
 
 def named(value: Any) -> Mapping[str, Any]:

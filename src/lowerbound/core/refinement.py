@@ -185,7 +185,7 @@ def _(q: Independent) -> Coordinates:
 
 @coordinates.register
 def _(q: LogScaleNormal) -> Coordinates:
-    return Coordinates((q.mean, q.log_scale.expand(q.batch_shape)), (q.stddev.detach(), 1.0), LogScaleNormal)
+    return Coordinates((q.mean, q.log_scale.expand(q.batch_shape)), (q.stddev, 1.0), LogScaleNormal)
 
 
 @coordinates.register
@@ -198,7 +198,7 @@ def _(q: D.MultivariateNormal) -> Coordinates:
     scale = q.scale_tril.diagonal(dim1=-2, dim2=-1)
     lower = (q.scale_tril / scale.unsqueeze(-1)).tril(-1)
     # So that a row below the diagonal, as a whole, moves as fast as one number does.
-    units = (scale.detach(), 1.0, 1 / math.sqrt(scale.shape[-1]))
+    units = (scale, 1.0, 1 / math.sqrt(scale.shape[-1]))
     return Coordinates((q.loc, scale.log(), lower), units, _any_gaussian)
 
 
