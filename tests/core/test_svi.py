@@ -44,7 +44,7 @@ def bound(model: Latent, data: Batch) -> Tensor:
 
 
 def test_the_inner_loop_ends_at_the_exact_posterior() -> None:
-    """Where the posterior factorises the climb finds all of it, and the bound is log p(x); rows not drawn stand still."""
+    """Where the posterior factorises the climb finds all of it, and the bound is log p(x); other rows stand still."""
     toy = LinearGaussian()
     data, exact = numbered(toy.data(20).x["x"]), toy.model()
     model = tabled(data.x["x"], exact.likelihood["x"], toy.latent)
