@@ -253,6 +253,33 @@ def test_known_factors_are_asked_for_and_scored(answer: Answered, ask: Ask, trai
 def test_log_prob_of_every_row(answer: Answered, trained: Path, tmp_path: Path) -> None:
     found = answer("log-prob", trained, "--particles", "5", "--split", "test", "--out", tmp_path / "p.npz")
     assert np.load(tmp_path / "p.npz")["log_p"].mean() == pytest.approx(found["mean"], rel=1e-5)
+    assert found["particles"] == 5
+
+
+def test_log_prob_says_how_far_each_row_can_be_believed(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    options = ("--particles", "auto", "--split", "test", "--out", tmp_path / "p.parquet")
+    found = answer("log-prob", trained, *options)
+    table = pyarrow.parquet.read_table(tmp_path / "p.parquet").to_pydict()
+    assert list(table) == ["log_p", "row", "stderr", "ess", "khat", "particles", "believed"]
+    assert found["doubtful"] == table["believed"].count(False)
+    assert found["particles"] == pytest.approx(np.mean(table["particles"]))
+    assert set(table["particles"]) <= {200, 800, 3200, 12_800}
+
+
+def test_log_prob_by_annealing(answer: Answered, trained: Path, tmp_path: Path) -> None:
+    options = ("--method", "ais", "--steps", "5", "--chains", "4", "--split", "test", "--out", tmp_path / "p.npz")
+    found, columns = answer("log-prob", trained, *options), np.load(tmp_path / "p.npz")
+    assert set(columns) == {"log_p", "row", "stderr", "ess", "acceptance"}
+    assert (found["method"], columns["log_p"].mean()) == ("ais", pytest.approx(found["mean"], rel=1e-5))
+
+
+def test_sandwich_bounds_log_p_from_both_sides(answer: Answered, ask: Ask, trained: Path) -> None:
+    options = ("--count", "9", "--steps", "20", "--chains", "4")
+    found = answer("sandwich", trained, *options)
+    assert (found["count"], found["steps"], found["chains"], found["units"]) == (9, 20, 4, "nats")
+    assert found["width"]["value"] == pytest.approx(found["upper"]["value"] - found["lower"]["value"])
+    assert f"{found['width']['value']:.3f} ±" in ask("sandwich", trained, *options)[1]
+    assert ask("sandwich", trained, "--steps", "0")[0] == 2
 
 
 def test_report_is_one_page_with_pictures(answer: Answered, ask: Ask, trained: Path, tmp_path: Path) -> None:

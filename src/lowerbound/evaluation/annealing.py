@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,7 +11,6 @@ import torch
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.core import Annealed, Batch, Latent, Sandwich, ais, sandwich, simulated
-from lowerbound.core.annealing import Path
 from lowerbound.core.latent import Model
 from lowerbound.errors import InputError
 from lowerbound.evaluation.rawdata import device_of
@@ -46,8 +47,8 @@ USUAL_WALK = Walk()
 
 def annealed(model: Model, seen: Batch, walk: Walk) -> Annealed:
     """log p(x) of each datum; see `core.ais`."""
-    require_gradients(model, seen)
-    return ais(model, seen, **vars(walk))
+    with refusals("log-prob estimates other models' log p(x) by importance sampling"):
+        return ais(model, seen, **vars(walk))
 
 
 def sandwiched(
@@ -79,9 +80,9 @@ def sandwiched(
 
 
 def _around(model: Latent, count: int, walk: Walk) -> Sandwich:
-    batch, z = simulated(model, count)
-    require_gradients(model, batch)
-    return sandwich(model, batch, z, **vars(walk))
+    with refusals("a sandwich takes a proper prior and a latent with gradients, as vae has them"):
+        batch, z = simulated(model, count)
+        return sandwich(model, batch, z, **vars(walk))
 
 
 def _summary(found: Sandwich, log_volume: float) -> dict[str, Any]:
@@ -93,9 +94,10 @@ def _summary(found: Sandwich, log_volume: float) -> dict[str, Any]:
     }
 
 
-def require_gradients(model: Model, seen: Batch) -> None:
-    """Refuse a model whose latent cannot be annealed."""
+@contextmanager
+def refusals(remedy: str) -> Iterator[None]:
+    """What the mathematics refuses, in a sentence that ends with the remedy."""
     try:
-        Path(model, seen[:1])
+        yield
     except ValueError as error:
-        raise InputError(f"{error}; log-prob estimates other models' log p(x) by importance sampling") from None
+        raise InputError(f"{error}; {remedy}") from None
