@@ -43,6 +43,6 @@ class Correlated:
 
     def kl(self, batch: Batch, q: Distribution) -> Tensor:
         """KL(q ‖ posterior) = log p(x) − ELBO(q), (B,)."""
-        scale = q.scale_tril if isinstance(q, D.MultivariateNormal) else torch.diag_embed(q.stddev)
+        scale = torch.diag_embed(q.stddev) if isinstance(q, D.Independent) else q.scale_tril
         posterior = D.MultivariateNormal(self.mean(batch), precision_matrix=self.precision)
         return D.kl_divergence(D.MultivariateNormal(q.mean, scale_tril=scale), posterior)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
 from agree import assert_close, refused
 from correlated import Correlated
 from lowerbound.core import Batch, Latent, correlated, log_marginal, posed, refined
+from lowerbound.core.gaussians import LowRankGaussian
 from lowerbound.core.refinement import paired_draws
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -38,6 +39,19 @@ def test_finds_the_posterior_itself_where_the_family_has_it() -> None:
     model, batch, q = started(toy)
     found = refined(model, batch, correlated(q), lr=0.2).q
     assert toy.kl(batch, found).mean() < 5e-4
+
+
+def test_a_few_shared_directions_are_found() -> None:
+    """Two of them come nearer to a posterior of three dimensions than none, and lose nothing when any may follow."""
+    toy = Correlated(latent=3)
+    model, batch, q = started(toy)
+    numbers = torch.cat([torch.stack([q.mean, q.variance.log()], -1), 0.1 * torch.randn(50, 3, 2)], -1)
+    start = LowRankGaussian(nn.Flatten(), 3, rank=2)(numbers)
+    found = refined(model, batch, start, lr=0.2).q
+    assert isinstance(found, D.LowRankMultivariateNormal)
+    assert toy.kl(batch, found).mean() < toy.kl(batch, refined(model, batch, q, lr=0.2).q).mean() - 0.3
+    again = correlated(found)
+    assert_close(again.covariance_matrix, found.covariance_matrix, within=1e-9)
 
 
 def test_the_model_is_left_as_it_was_and_needs_no_gradient_of_its_caller() -> None:

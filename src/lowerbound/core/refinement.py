@@ -202,10 +202,23 @@ def _(q: D.MultivariateNormal) -> Coordinates:
     return Coordinates((q.loc, scale.log(), lower), units, _any_gaussian)
 
 
+@coordinates.register
+def _(q: D.LowRankMultivariateNormal) -> Coordinates:
+    scale = q._unbroadcasted_cov_diag.sqrt()
+    shared = q._unbroadcasted_cov_factor / scale.unsqueeze(-1)
+    return Coordinates((q.loc, scale.log(), shared), (scale, 1.0, 1 / math.sqrt(scale.shape[-1])), _low_rank_gaussian)
+
+
 def _any_gaussian(loc: Tensor, log_scale: Tensor, lower: Tensor) -> Distribution:
     """N(μ, LLᵀ) with L = diag(σ)(I + N), N what is below the diagonal of `lower`."""
     scale_tril = log_scale.exp().unsqueeze(-1) * lower.tril(-1) + torch.diag_embed(log_scale.exp())
     return D.MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+
+
+def _low_rank_gaussian(loc: Tensor, log_scale: Tensor, shared: Tensor) -> Distribution:
+    """N(μ, S(I + RRᵀ)S) with S = diag(σ) and R the few directions that dimensions share."""
+    factor = log_scale.exp().unsqueeze(-1) * shared
+    return D.LowRankMultivariateNormal(loc, factor, (2 * log_scale).exp(), validate_args=False)
 
 
 def correlated(q: Distribution) -> Distribution:
@@ -214,7 +227,8 @@ def correlated(q: Distribution) -> Distribution:
     >>> correlated(Independent(D.Normal(torch.zeros(5, 3), 2.0), 1)).scale_tril.shape
     torch.Size([5, 3, 3])
     """
-    return D.MultivariateNormal(q.mean, scale_tril=torch.diag_embed(q.stddev), validate_args=False)
+    scale_tril = q.scale_tril if isinstance(q, D.LowRankMultivariateNormal) else torch.diag_embed(q.stddev)
+    return D.MultivariateNormal(q.mean, scale_tril=scale_tril, validate_args=False)
 
 
 @final

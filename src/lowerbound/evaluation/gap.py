@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, MultivariateNormal
 
 from lowerbound.arguments import Count, NonNegativeInt, conformed
 from lowerbound.core import (
@@ -140,7 +140,7 @@ def per_datum(model: Latent, batch: Batch, effort: Effort) -> Columns:
     local = refined(model, batch, q, steps=effort.steps, particles=effort.draws)
     found = {**_measured(ENCODER, model, batch, q, effort), **_measured(LOCAL, model, batch, local.q, effort)}
     richest, rises = local.q, {"local rise": local.rise}
-    if _is_diagonal(q):
+    if _may_be_richer(q):
         full = refined(model, batch, correlated(richest), steps=effort.steps, particles=effort.draws)
         found |= _measured(FULL, model, batch, full.q, effort)
         richest, rises = full.q, {**rises, "full rise": full.rise}
@@ -160,8 +160,8 @@ def _estimates(name: str, found: Marginal | Annealed) -> Columns:
     return {f"{name} log_p": found.log_p, f"{name} stderr": found.stderr, f"{name} khat": found.khat}
 
 
-def _is_diagonal(q: Distribution) -> bool:
-    return isinstance(q, Independent) and len(q.event_shape) == 1
+def _may_be_richer(q: Distribution) -> bool:
+    return len(q.event_shape) == 1 and not isinstance(q, MultivariateNormal)
 
 
 def summary(found: Columns, log_volume: float = 0.0) -> dict[str, Any]:
