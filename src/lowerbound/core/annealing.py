@@ -16,7 +16,7 @@ from lowerbound.core.controls import no_control
 from lowerbound.core.estimators import Score
 from lowerbound.core.given import scored
 from lowerbound.core.hmc import State, state, transition
-from lowerbound.core.latent import Latent, Model, named
+from lowerbound.core.latent import Latent, Model, named, settled
 from lowerbound.core.marginal import DECODES_PER_PASS, summarise
 
 # The share of trajectories to be accepted, and how fast a step that is tuned moves towards it.
@@ -74,8 +74,9 @@ class Path:
     z is laid out flat, (K, B, D), all latents in a row.
     """
 
+    @torch.no_grad()
     def __init__(self, model: Model, batch: Batch) -> None:
-        self.model, self.batch, self.shapes = model, batch, _event_shapes(model, batch)
+        self.model, self.batch, self.shapes = settled(model, batch), batch, _event_shapes(model, batch)
 
     def terms(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """log q(z|x) and log p(x, z), (K, B) each."""
