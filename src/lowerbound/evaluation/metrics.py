@@ -41,7 +41,7 @@ def evaluate(
     a lower bound that rises with them; "monte_carlo" is its error for these very rows, "stderr" for new ones (see
     `statistics.estimate`). doubtful: for how many data it is not `Marginal.believed`. ess and khat: effective sample
     size and Pareto k̂ of the importance weights, over the data. elbo = −rate − distortion; rate = KL(q(z|x) ‖ p(z)),
-    distortion = −E_q log p(x|z). kl_per_dimension: null where it has no closed form.
+    distortion = −E_q log p(x|z). kl_per_dimension: null where it has no closed form, or dimensions are correlated.
     active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
     bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
@@ -99,9 +99,12 @@ class _Tally:
             self.columns[name].append(values)
 
     def _note_codes(self, trace: Trace, z: Latents) -> None:
-        self.codes.add(matrix(z))
+        codes = matrix(z)
+        self.codes.add(codes)
         if trace.proper and trace.kl is not None:
-            self.kl.add(torch.cat(list(trace.kl.values()), 1))
+            kl = torch.cat(list(trace.kl.values()), 1)
+            if kl.shape == codes.shape:  # correlated dimensions have one KL together
+                self.kl.add(kl)
 
     def figures(self) -> dict[str, Any]:
         """The summary, as JSON values."""
