@@ -111,18 +111,31 @@ def chosen(
         raise InputError(complaint)
     return {
         "nvil": lambda: Baselined(
-            Predicted(_served(sides, 0), sides.reads), SignalScale() if bound == "elbo-mc" else None
+            Predicted(_baseline(sides), sides.reads), SignalScale() if bound == "elbo-mc" else None
         ),
-        "relax": lambda: RELAX(_served(sides, latents.width), sides.reads),
+        "relax": lambda: RELAX(_Control(sides.variable.shape, latents.width), sides.reads),
         "gumbel": lambda: GumbelSoftmax(temperature),
         "gumbel-straight-through": lambda: GumbelStraightThrough(temperature),
         **_PLAIN,
     }[name]()
 
 
-def _served(sides: Ends, beside: int) -> nn.Module:
-    """A perceptron from x, and perhaps numbers beside it, to one number."""
-    return encoder("mlp", sides.variable.shape, 1, (HIDDEN,), "tanh", beside)
+def _baseline(sides: Ends) -> nn.Module:
+    return encoder("mlp", sides.variable.shape, 1, (HIDDEN,), "tanh")
+
+
+@final
+class _Control(nn.Module):
+    """x (B, *shape) and z (K, B, D), each by a linear layer of its own, so that x is read once for all particles."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.x = encoder("mlp", shape, HIDDEN, (), "tanh")
+        self.z, self.out = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, 1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        found: Tensor = self.out(torch.tanh(self.x(x) + self.z(z)))
+        return found
 
 
 def _of_bound(name: str, bound: str) -> str:
