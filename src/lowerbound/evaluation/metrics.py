@@ -47,7 +47,8 @@ def evaluate(
     bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
 
     A model without a bound (a point posterior: a plain autoencoder) has the distortion and the error alone; its codes
-    have no scale by which a unit could be called active. What the recipe's meters found is added under their names.
+    have no scale by which a unit could be called active. What the recipe's meters found is added under their names,
+    and where z is one Gaussian what it tells of x (`Information`).
 
     A random view (dynamic binarisation) is drawn once, by the seed alone: the same data for every model and number of
     particles. None stands for what is not finite.
