@@ -33,10 +33,12 @@ from lowerbound.core import (
     Pathwise,
     Rate,
     Score,
+    ais,
     log_marginal,
     standard_normal,
     total,
 )
+from lowerbound.core.given import scored
 from toys import Affine, Head, gradient, gradients
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -215,6 +217,16 @@ def test_a_condition_reaches_every_part() -> None:
     total(IWAE()(model.trace(b, 5, DReG()))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
     assert model.generate(4, b.c)["x"].batch_shape == (4,)
+
+
+def test_particles_at_hand_are_scored_and_annealed() -> None:
+    """What the trace says of particles that it drew, it says of them again; a walk from a poor q finds log p(x)."""
+    toy = TwoLayers()
+    b, model = toy.data(4), toy.model(0.6, 0.5)
+    trace = model.trace(b, 3)
+    assert_close(scored(model, b, {name: z.detach() for name, z in trace.z.items()}).log_w, trace.log_w)
+    found = ais(model, b, steps=30, chains=200)
+    assert ((found.log_p - toy.log_p(b)).abs() < LIMIT * found.stderr).all()
 
 
 def test_other_estimators_are_refused() -> None:

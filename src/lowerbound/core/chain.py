@@ -14,6 +14,7 @@ from lowerbound.core.conditionals import Conditional
 from lowerbound.core.dependent import Dependent
 from lowerbound.core.estimators import Estimator, Pathwise, Reparameterised, Score, drawn
 from lowerbound.core.gdreg import led
+from lowerbound.core.given import Given
 from lowerbound.core.latent import Model, Trace
 
 
@@ -75,11 +76,15 @@ class Chain(Model):
 
     def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
         """p(x | z_1) at n draws from the prior, layer by layer from the top."""
+        return self.decode(self.imagine(n, c), c)
+
+    def imagine(self, n: int, c: Tensor | None = None) -> dict[str, Tensor]:
+        """n draws z ~ p(z|c), name -> (n, *event)."""
         z: dict[str, Tensor] = {}
         for name, link in reversed(self._named().items()):
             p = link.prior(*tuple(z.values())[-1:], c)
             z[name] = p.sample() if p.batch_shape else p.sample((n,))
-        return self.decode(z, c)
+        return {name: z[name] for name in self.links}
 
     def _climb(
         self, batch: Batch, choose: Callable[[Distribution], Tensor]
@@ -126,7 +131,7 @@ class Chain(Model):
 
 def linked(estimator: Estimator) -> Estimator:
     """The estimator, if it can draw latents that depend on each other's draws."""
-    if isinstance(estimator, Reparameterised | Score):
+    if isinstance(estimator, Reparameterised | Score | Given):
         return estimator
     raise ValueError(
         f"{type(estimator).__name__} takes one latent; trace a chain with Pathwise, STL, DReG, GDReG or Score"
