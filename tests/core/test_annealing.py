@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from test_chain import TwoLayers
 from test_ladder import Chain
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
@@ -149,14 +150,19 @@ def test_one_dimension_against_a_grid() -> None:
     assert found.stderr.mean() < 0.1
 
 
-def test_a_ladder_is_annealed_through_all_its_layers() -> None:
-    chain = Chain()
+@pytest.mark.parametrize("toy", [Chain, TwoLayers], ids=["ladder", "chain"])
+def test_all_layers_of_a_hierarchy_are_annealed(toy: type[Chain] | type[TwoLayers]) -> None:
+    chain = toy()
     batch = chain.data(50)
     found = ais(chain.model(shrink=0.6, widen=0.8), batch, steps=100)
     z = (found.log_p - chain.log_p(batch)) / found.stderr
     assert abs(z.mean()) < LIMIT / 50**0.5
     assert found.stderr.mean() < 0.1
     assert_close(ais(chain.model(), batch, steps=3).log_p, chain.log_p(batch), within=1e-10)
+    made, z = simulated(chain.model(), 20)
+    both = sandwich(chain.model(), made, z, steps=3)
+    assert_close(both.lower, chain.log_p(made), within=1e-10)
+    assert_close(both.upper, chain.log_p(made), within=1e-10)
 
 
 def affine_posterior() -> Gaussian:

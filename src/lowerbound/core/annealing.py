@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch.distributions import Distribution, constraints
 
 from lowerbound.core.batch import Batch
 from lowerbound.core.certain import is_singular
+from lowerbound.core.chain import Chain
 from lowerbound.core.controls import no_control
 from lowerbound.core.estimators import Score
 from lowerbound.core.given import scored
 from lowerbound.core.hmc import State, state, transition
+from lowerbound.core.ladder import Ladder
 from lowerbound.core.latent import Latent, Model, named, settled
 from lowerbound.core.marginal import DECODES_PER_PASS, summarise
 
@@ -151,10 +153,9 @@ def sandwich(
 
 
 @torch.no_grad()
-def simulated(model: Latent, n: int, c: Tensor | None = None) -> tuple[Batch, Tensor]:
-    """n data that the model made, x ~ p(x|z), and the z ~ p(z) that it made them from, (n, *event)."""
-    p = model.prior(c)
-    z = p.sample() if p.batch_shape else p.sample((n,))
+def simulated(model: Latent | Ladder | Chain, n: int, c: Tensor | None = None) -> tuple[Batch, Any]:
+    """n data that the model made, x ~ p(x|z), and the z ~ p(z) that it made them from, (n, *event), or by name."""
+    z: Any = model.imagine(n, c)
     return Batch({name: px.sample() for name, px in model.decode(z, c).items()}, c), z
 
 

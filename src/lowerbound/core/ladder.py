@@ -95,11 +95,16 @@ class Ladder(Model):
 
     def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
         """p(x|z) at n draws from the prior, layer by layer."""
-        h = None
-        for rung in self._named().values():
+        return self.decode(self.imagine(n, c), c)
+
+    def imagine(self, n: int, c: Tensor | None = None) -> dict[str, Tensor]:
+        """n draws z ~ p(z), name -> (n, *event)."""
+        z, h = {}, None
+        for name, rung in self._named().items():
             p = rung.prior(h)
-            h = rung.descend(h, p.sample() if p.batch_shape else p.sample((n,)))
-        return self._likelihoods(h, c)
+            z[name] = p.sample() if p.batch_shape else p.sample((n,))
+            h = rung.descend(h, z[name])
+        return z
 
     def _follow(self, batch: Batch, choose: Callable[[Distribution], Tensor]) -> tuple[Named, Named, Named, Any]:
         """Walk down, choosing each z of its posterior; z, q and p by name, and the last h."""

@@ -202,8 +202,12 @@ class Latent(Model):
 
     def generate(self, n: int, c: Tensor | None = None) -> dict[str, Distribution]:
         """p(x|z,c) at n draws z ~ p(z|c); with a condition, c has n rows."""
-        p = self.prior(c)
-        return self.decode(p.sample() if p.batch_shape else p.sample((n,)), c)
+        return self.decode(self.imagine(n, c), c)
+
+    def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
+        """n draws z ~ p(z|c), (n, *event)."""
+        p: Distribution = self.prior(c)
+        return p.sample() if p.batch_shape else p.sample((n,))
 
     def translate(self, batch: Batch, to: str, particles: int = 1) -> Distribution:
         """p(x_to | z) at draws z ~ q(z | what the batch shows), batch shape (K, B)."""

@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.core import Annealed, Batch, Latent, Sandwich, ais, sandwich, simulated
+from lowerbound.core import Annealed, Batch, Chain, Ladder, Latent, Sandwich, ais, sandwich, simulated
 from lowerbound.core.latent import Model
 from lowerbound.errors import InputError
 from lowerbound.evaluation.rawdata import device_of
@@ -60,14 +60,11 @@ def sandwiched(
     data; width: of the difference, datum by datum. So much at most is the error of either. See `core.sandwich`.
 
     Raises:
-        InputError: a model whose latent cannot be annealed, or that is not made of independent parts.
+        InputError: a model whose latent cannot be annealed.
     """
     walk.check()
-    if not isinstance(setup.model, Latent):
-        raise InputError(
-            "a sandwich is made for models with one latent, and this one has several that depend on each other; "
-            "estimate log p(x) of data by log-prob, whose method ais serves it"
-        )
+    if not isinstance(setup.model, Latent | Ladder | Chain):
+        raise InputError("this model cannot say which z it made its data from, where a sandwich is begun; train vae")
     device, parts = device_of(setup), []
     with isolated(device), torch.no_grad():
         for start in range(0, count, ROWS_AT_ONCE):
@@ -79,7 +76,7 @@ def sandwiched(
     return {"count": count, **vars(walk), "units": "nats", **_summary(found, setup.log_volume)}
 
 
-def _around(model: Latent, count: int, walk: Walk) -> Sandwich:
+def _around(model: Latent | Ladder | Chain, count: int, walk: Walk) -> Sandwich:
     with refusals("a sandwich takes a proper prior and a latent with gradients, as vae has them"):
         batch, z = simulated(model, count)
         return sandwich(model, batch, z, **vars(walk))
