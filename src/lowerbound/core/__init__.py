@@ -56,6 +56,8 @@ from lowerbound.core.estimators import (
     Pathwise,
     Score,
 )
+from lowerbound.core.flows import FlowPosterior, FlowPrior
+from lowerbound.core.gaussians import FullGaussian, LowRankGaussian
 from lowerbound.core.gdreg import GDReG
 from lowerbound.core.ladder import Ladder, LayerRate, LayerRates, Rung, gaussian_rung
 from lowerbound.core.latent import Latent, Model, Trace
@@ -70,6 +72,7 @@ from lowerbound.core.marginal import (
     uninformed,
 )
 from lowerbound.core.meters import Meter
+from lowerbound.core.mixtures import GaussianMixture, MixturePrior
 from lowerbound.core.mmd import MMD, gaussian_kernel, inverse_multiquadric, mmd
 from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
 from lowerbound.core.objectives import (
@@ -107,6 +110,7 @@ from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThroug
 from lowerbound.core.svi import SVI, Climb, PerDatum, SemiAmortised, whole
 from lowerbound.core.table import Table
 from lowerbound.core.total_correlation import TotalCorrelation
+from lowerbound.core.vamp import VampPrior
 
 __all__ = [
     "CIWAE",
@@ -153,8 +157,12 @@ __all__ = [
     "Estimator",
     "Exact",
     "Fixed",
+    "FlowPosterior",
+    "FlowPrior",
+    "FullGaussian",
     "GDReG",
     "Gaussian",
+    "GaussianMixture",
     "Groups",
     "GumbelSoftmax",
     "GumbelStraightThrough",
@@ -170,11 +178,13 @@ __all__ = [
     "Link",
     "Local",
     "LogMeanExp",
+    "LowRankGaussian",
     "Marginal",
     "Mean",
     "MeanActivation",
     "Meter",
     "Mixed",
+    "MixturePrior",
     "Model",
     "NegativeBinomial",
     "Objective",
@@ -211,6 +221,7 @@ __all__ = [
     "Tempered",
     "TotalCorrelation",
     "Trace",
+    "VampPrior",
     "WarmUp",
     "adaptive_log_marginal",
     "ais",

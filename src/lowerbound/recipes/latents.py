@@ -8,11 +8,19 @@ from typing import Any, Literal, final
 
 from torch import nn
 
-from lowerbound.core import Batch, Conditional, Gaussian, standard_normal
-from lowerbound.core.flows import FlowPosterior, FlowPrior
-from lowerbound.core.gaussians import FullGaussian, LowRankGaussian, full_width
-from lowerbound.core.mixtures import MixturePrior
-from lowerbound.core.vamp import VampPrior
+from lowerbound.core import (
+    Batch,
+    Conditional,
+    FlowPosterior,
+    FlowPrior,
+    FullGaussian,
+    Gaussian,
+    LowRankGaussian,
+    MixturePrior,
+    VampPrior,
+    standard_normal,
+)
+from lowerbound.core.gaussians import full_width
 from lowerbound.errors import InputError
 from lowerbound.nets.invertible import FlowName, invertible
 
