@@ -24,7 +24,7 @@ PARTICLES, PICTURES, DRAWS = (5, 50), 20, 100
 NOTES = (
     f"The importance-weighted bound of the same {PICTURES} training pictures, {DRAWS} gradients each. Variance: of all "
     "parameters of the part, added up. Signal: the norm of the mean gradient over the root of that variance. GDReG "
-    "differs from DReG in p(z1 | z2) alone, which is all the prior there is to learn."
+    "differs from DReG in p(z1), given z2, alone, which is all the prior there is to learn."
 )
 
 
@@ -32,9 +32,9 @@ def parts(model: Model) -> dict[str, nn.Module]:
     """What learns, by name."""
     assert isinstance(model, Chain)
     links = {name: link for name, link in model.links.items() if isinstance(link, Link)}
-    q: dict[str, nn.Module] = {f"q({name} | below)": link.posterior for name, link in links.items()}
-    p: dict[str, nn.Module] = {f"p({name} | above)": link.prior for name, link in links.items()}
-    return {name: part for name, part in {**q, **p, "p(x | z1)": model.likelihood}.items() if list(part.parameters())}
+    q: dict[str, nn.Module] = {f"q({name})": link.posterior for name, link in links.items()}
+    p: dict[str, nn.Module] = {f"p({name})": link.prior for name, link in links.items()}
+    return {name: part for name, part in {**q, **p, "p(x)": model.likelihood}.items() if list(part.parameters())}
 
 
 def gradients(model: Model, batch: Batch, estimator: Estimator, particles: int) -> dict[str, Tensor]:
