@@ -9,10 +9,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.distributions import Bernoulli
+from torch.distributions import Bernoulli, Distribution
 from torch.nn import functional as F
 
-from lowerbound.core.distributions import Shape
+from lowerbound.core.distributions import Shape, widened
 
 CACHED = 1 << 17  # numbers of which a few intermediate copies fit in a core's own cache
 Piece = tuple[slice, slice]
@@ -29,10 +29,19 @@ class LogitBernoulli(Bernoulli):
     """
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, validate_args=False)
+        self.given = logits  # in the network's own precision, which sums over the event widen as they go
+        Distribution.__init__(self, logits.shape, validate_args=False)
+
+    @property
+    def logits(self) -> Tensor:
+        return widened(self.given)
+
+    @property
+    def _param(self) -> Tensor:  # type: ignore[override]
+        return self.logits
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> LogitBernoulli:
-        return LogitBernoulli(self.logits.expand(batch_shape))
+        return LogitBernoulli(self.given.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return F.logsigmoid((2 * value - 1) * self.logits)

@@ -2,7 +2,7 @@
 
 A network may be any `nn.Module`. It is called with what is given (None left out) and returns, for an event of shape E
 with P = `per_value` numbers to each value, a tensor (..., *E, P), or (..., *E) when P is 1. Whatever its precision,
-parameters are widened to float32 before a distribution is built, so log-likelihoods accumulate in float32 at least.
+parameters are widened to float32 before anything is computed from them, so log-likelihoods add up in float32 at least.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lowerbound.core.bernoulli import LogitBernoulli
 from lowerbound.core.certain import Flat, PointMass
 from lowerbound.core.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 from lowerbound.core.distributions import DiscretizedLogistic as DiscretizedLogisticDistribution
-from lowerbound.core.distributions import LogScaleNormal, StandardNormal
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal, widened
 from lowerbound.core.distributions import NegativeBinomial as NegativeBinomialDistribution
 
 # log σ² is kept in here: e^±7.5 as a scale, far beyond what data scaled to unit size can ask for.
@@ -52,16 +52,11 @@ class Parametric(Conditional, ABC):
     @final
     def at(self, h: Tensor) -> Distribution:
         """The distribution that this output of the network stands for."""
-        return Independent(self.family(widened(h)), self.event_dims, validate_args=False)
+        return Independent(self.family(h), self.event_dims, validate_args=False)
 
     @abstractmethod
     def family(self, h: Tensor) -> Distribution:
-        """The elementwise distribution with parameters h, (..., *E, P) or (..., *E)."""
-
-
-def widened(h: Tensor) -> Tensor:
-    """h in float32 at least."""
-    return h if h.dtype in (torch.float32, torch.float64) else h.float()
+        """The elementwise distribution with parameters h, (..., *E, P) or (..., *E), in the network's precision."""
 
 
 def half_clamped(log_variance: Tensor) -> Tensor:
@@ -83,7 +78,7 @@ class Gaussian(Parametric):
     per_value = 2
 
     def family(self, h: Tensor) -> Distribution:
-        loc, log_variance = h.unbind(-1)
+        loc, log_variance = widened(h).unbind(-1)
         return LogScaleNormal(loc, half_clamped(log_variance))
 
 
@@ -106,7 +101,7 @@ class Homoscedastic(Parametric):
         register(self, "log_scale", log_scale)
 
     def family(self, h: Tensor) -> Distribution:
-        return LogScaleNormal(h, half_clamped(2 * self.log_scale))
+        return LogScaleNormal(widened(h), half_clamped(2 * self.log_scale))
 
 
 def squared_error(net: nn.Module, event_dims: int = 1) -> Homoscedastic:
@@ -126,7 +121,7 @@ class Laplace(Parametric):
     per_value = 2
 
     def family(self, h: Tensor) -> Distribution:
-        loc, log_variance = h.unbind(-1)
+        loc, log_variance = widened(h).unbind(-1)
         return D.Laplace(loc, half_clamped(log_variance).exp(), validate_args=False)
 
 
@@ -151,7 +146,7 @@ class ContinuousBernoulli(Parametric):
     per_value = 1
 
     def family(self, h: Tensor) -> Distribution:
-        return ContinuousBernoulliDistribution(h)
+        return ContinuousBernoulliDistribution(widened(h))
 
 
 @final
@@ -164,7 +159,8 @@ class Categorical(Parametric):
 
     def family(self, h: Tensor) -> Distribution:
         # A single class, as of a constant column, comes without a dimension of its own.
-        return D.Categorical(logits=h.unsqueeze(-1) if self.per_value == 1 else h, validate_args=False)
+        logits = widened(h.unsqueeze(-1) if self.per_value == 1 else h)
+        return D.Categorical(logits=logits, validate_args=False)
 
 
 @final
@@ -203,7 +199,7 @@ class DiscretizedLogistic(Parametric):
         self.levels = levels
 
     def family(self, h: Tensor) -> Distribution:
-        loc, log_variance = h.unbind(-1)
+        loc, log_variance = widened(h).unbind(-1)
         return DiscretizedLogisticDistribution(loc, half_clamped(log_variance), self.levels)
 
 
@@ -219,7 +215,7 @@ class DiscretizedLogisticMixture(Parametric):
         self.register_buffer("offset", torch.linspace(-1, 1, components))
 
     def family(self, h: Tensor) -> Distribution:
-        logits, loc, log_variance = h.chunk(3, dim=-1)
+        logits, loc, log_variance = widened(h).chunk(3, dim=-1)
         component = DiscretizedLogisticDistribution(loc + self.offset, half_clamped(log_variance), self.levels)
         weights = D.Categorical(logits=logits, validate_args=False)
         return D.MixtureSameFamily(weights, component, validate_args=False)
@@ -232,7 +228,7 @@ class Poisson(Parametric):
     per_value = 1
 
     def family(self, h: Tensor) -> Distribution:
-        return D.Poisson(h.clamp(*LOG_RATE_RANGE).exp(), validate_args=False)
+        return D.Poisson(widened(h).clamp(*LOG_RATE_RANGE).exp(), validate_args=False)
 
 
 @final
@@ -247,7 +243,7 @@ class NegativeBinomial(Parametric):
     per_value = 2
 
     def family(self, h: Tensor) -> Distribution:
-        log_mean, log_r = h.clamp(*LOG_RATE_RANGE).unbind(-1)
+        log_mean, log_r = widened(h).clamp(*LOG_RATE_RANGE).unbind(-1)
         return NegativeBinomialDistribution(log_mean, log_r)
 
 
@@ -258,7 +254,7 @@ class Point(Parametric):
     per_value = 1
 
     def family(self, h: Tensor) -> Distribution:
-        return PointMass(h)
+        return PointMass(widened(h))
 
 
 @final

@@ -14,6 +14,11 @@ Shape = Size | list[int] | tuple[int, ...]
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
+def widened(h: Tensor) -> Tensor:
+    """h in float32 at least."""
+    return h if h.dtype in (torch.float32, torch.float64) else h.float()
+
+
 def joint_shape(a: Tensor, b: Tensor) -> Size:
     """The shape two tensors broadcast to; torch's own function takes 40 µs even where the shapes are equal."""
     return a.shape if a.shape == b.shape else torch.broadcast_shapes(a.shape, b.shape)

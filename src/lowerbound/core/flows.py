@@ -11,8 +11,8 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
-from lowerbound.core.conditionals import Conditional, half_clamped, standard_normal, widened
-from lowerbound.core.distributions import LogScaleNormal, Shape
+from lowerbound.core.conditionals import Conditional, half_clamped, standard_normal
+from lowerbound.core.distributions import LogScaleNormal, Shape, widened
 from lowerbound.core.estimators import detached
 from lowerbound.core.frozen import frozen
 

@@ -16,8 +16,8 @@ from torch.distributions import (
     register_kl,
 )
 
-from lowerbound.core.conditionals import Conditional, half_clamped, widened
-from lowerbound.core.distributions import LogScaleNormal, StandardNormal
+from lowerbound.core.conditionals import Conditional, half_clamped
+from lowerbound.core.distributions import LogScaleNormal, StandardNormal, widened
 from lowerbound.core.estimators import detached
 
 

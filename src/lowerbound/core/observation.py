@@ -27,4 +27,4 @@ def _whole_log_prob(d: Distribution, x: Tensor) -> Tensor:
     if not (isinstance(d, Independent) and isinstance(d.base_dist, LogitBernoulli) and d.reinterpreted_batch_ndims):
         return d.log_prob(x)
     dims = d.reinterpreted_batch_ndims
-    return bernoulli_log_mass(d.base_dist.logits.flatten(-dims), x.flatten(-dims))
+    return bernoulli_log_mass(d.base_dist.given.flatten(-dims), x.flatten(-dims))

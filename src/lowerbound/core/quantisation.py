@@ -18,8 +18,8 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
 from lowerbound.core.certain import Certain
-from lowerbound.core.conditionals import Conditional, widened
-from lowerbound.core.distributions import Shape
+from lowerbound.core.conditionals import Conditional
+from lowerbound.core.distributions import Shape, widened
 from lowerbound.core.estimators import summed, with_value
 from lowerbound.core.latent import Trace, named
 from lowerbound.core.meters import Meter
