@@ -92,6 +92,14 @@ def test_what_has_no_tail_says_so() -> None:
     assert pareto_k(giant) == math.inf
 
 
+@pytest.mark.parametrize("values", [2, 3, 10, 30])
+def test_weights_of_few_values_have_an_answer(values: int) -> None:
+    """A z of finitely many values gives ties without end: infinite, perhaps, but never a NaN, and smoothed or left."""
+    log_w = (3 * torch.randn(values, 200)).gather(0, torch.randint(values, (10_000, 200)))
+    assert not pareto_k(log_w).isnan().any()
+    assert smoothed(log_w).isfinite().all()
+
+
 def test_a_common_factor_changes_nothing() -> None:
     log_w = torch.randn(400, 5)
     assert_close(pareto_k(log_w + 3000.0), pareto_k(log_w), within=1e-9)

@@ -23,8 +23,9 @@ _PRIOR_STRENGTH, _PRIOR_K = 10, 0.5
 def pareto_k(log_w: Tensor) -> Tensor:
     """k̂ of each column of log weights (K, B) -> (B,). Below 0.5 good, below 0.7 usable, above it not to be believed.
 
-    Infinite where the tail holds fewer than five distinct weights above its cut-off, and −∞ where several weights are
-    all equal, as they are when the posterior is exact (ArviZ calls it infinite there, too).
+    Infinite where there is no tail to fit: fewer than five weights above its cut-off, or ties alone, as of a z of few
+    values (ArviZ may have NaN there); and −∞ where all weights are equal, as they are when the posterior is exact
+    (ArviZ has it infinite).
 
     >>> from torch.distributions import Pareto
     >>> _ = torch.manual_seed(0)
@@ -36,7 +37,7 @@ def pareto_k(log_w: Tensor) -> Tensor:
     k = torch.full(log_w.shape[1:], math.inf, dtype=torch.float64, device=log_w.device)
     for columns, tail in _tails(log_w.double()):
         k[columns] = _generalised_pareto(tail.excess)[0]
-    return torch.where(exact, -math.inf, k).to(log_w.dtype)
+    return torch.where(exact, -math.inf, torch.where(k.isnan(), math.inf, k)).to(log_w.dtype)
 
 
 def smoothed(log_w: Tensor) -> Tensor:
