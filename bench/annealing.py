@@ -37,7 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else trained(Path(folder) / "run")
         model = lowerbound.load(str(run))
-        about = f"A VAE of {describe(model)} on MNIST, dynamically binarised; {torch.get_num_threads()} thread. "
+        about = f"A VAE of {describe(model)} on MNIST, dynamically binarised; {torch.get_num_threads()} thread beside "
+        "other work. "
         sandwiches(model, about)
         pictures(model, about)
 
@@ -52,7 +53,8 @@ def describe(model: Fitted) -> str:
     """What was trained, in words."""
     assert model.run is not None
     about = model.run.record.arguments
-    return f"{about['latent']} latent dimensions ({about['hidden']} hidden, bound {about['bound']})"
+    widths, epochs = " and ".join(map(str, about["hidden"])), model.run.settings.epochs
+    return f"{about['latent']} latent dimensions (hidden layers of {widths}, {epochs:,} epochs of {about['bound']})"
 
 
 def sandwiches(model: Fitted, about: str) -> None:
