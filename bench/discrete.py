@@ -189,7 +189,11 @@ def variances() -> None:
     weights, seen = model.model.state_dict(), next(batches(model))
     exact, _ = moments(with_weights("disarm", "elbo-mc", weights, REFERENCE), seen)
     rows = [
-        {"bound": form, "estimator": name, **noise(*moments(with_weights(name, form, weights), seen), exact, form)}
+        {
+            "bound": form,
+            "estimator": name,
+            **noise(*moments(with_weights(name, form, weights), seen), exact, name in BIASED and form != "iwae"),
+        }
         for form, names in FORMS.items()
         for name in names
     ]
@@ -231,13 +235,13 @@ def moments(setup: Setup, seen: Batch) -> tuple[Tensor, Tensor]:
     return mean, (second / REPEATS - mean.square()) * REPEATS / (REPEATS - 1)
 
 
-def noise(mean: Tensor, variance: Tensor, exact: Tensor, form: str) -> dict[str, Any]:
+def noise(mean: Tensor, variance: Tensor, exact: Tensor, biased: bool) -> dict[str, Any]:
     """Variance summed over the parameters; ratio of signal to noise; bias relative to the gradient, freed of noise."""
     spread = variance.sum().item()
     signal = (mean.square().sum().item() - spread / REPEATS) / spread
     bias = ((mean - exact).square().sum().item() - spread / REPEATS) / exact.square().sum().item()
-    found = {"variance": spread, "relative": 1.0, "signal / noise": round(max(signal, 0) ** 0.5, 3)}
-    return found if form == "iwae" else {**found, "bias": round(max(bias, 0) ** 0.5, 3)}
+    found = {"variance": float(f"{spread:.4g}"), "relative": 1.0, "signal / noise": round(max(signal, 0) ** 0.5, 3)}
+    return {**found, "bias": round(max(bias, 0) ** 0.5, 2)} if biased else found
 
 
 VARIANCE_NOTES = (
@@ -245,8 +249,8 @@ VARIANCE_NOTES = (
     f"decoder evaluations a datum for each estimator, {REPEATS} draws. Variance: of each of the encoder's 157,000 "
     "parameters, summed (nats²); relative: to rloo's, or vimco's, under the same bound. signal / noise: ‖E g‖ / √(tr "
     f"Cov g). bias: ‖E g − ∇ELBO‖ / ‖∇ELBO‖, where ∇ELBO is the mean of {REPEATS} draws of disarm with {REFERENCE} "
-    "particles and the part that noise explains is taken off; up to some 0.1 it is noise left over. What an estimator "
-    f"learns (a mean, a baseline, a control) was fitted to the model in {FITTED_FOR} steps; nvil is measured without "
+    "particles and the part that noise explains is taken off; blank where it is nil by construction. What an "
+    f"estimator learns (a mean, a baseline, a control) was fitted to the model in {FITTED_FOR} steps; nvil is measured without "
     "the division by its signal's scale. elbo-mc has its KL by Monte Carlo, elbo in closed form."
 )
 

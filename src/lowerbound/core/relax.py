@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.func import grad_and_value
 
+from lowerbound.core.baselines import RunningMean
 from lowerbound.core.batch import Batch, observed
 from lowerbound.core.bounds import Bound
 from lowerbound.core.controls import require_mean
@@ -27,7 +28,8 @@ class RELAX(nn.Module, Sampling):
     (f(z) − c(s')) ∂log q(z)/∂l + ∂c(s)/∂l − ∂c(s')/∂l for each particle and its logits l, where s and s' are two draws
     of the scores that make z: s is followed as logits plus noise, s' as a function of the logits given z. They are
     drawn after z, so that the model is asked for nothing more. Unbiased whatever c is; c's parameters and the
-    temperature follow the gradient of the squared estimate, whose mean is the variance but for a constant.
+    temperature follow the gradient of the squared estimate, whose mean is the variance but for a constant. The running
+    mean of f is taken off f, so that c need not learn it.
 
     control: a network from what `reads` gives of the batch, and then the softened s (K, B, D), to (K, B, 1).
 
@@ -42,6 +44,7 @@ class RELAX(nn.Module, Sampling):
         super().__init__()
         self.control, self.reads = control, reads
         self.log_temperature = nn.Parameter(torch.tensor(temperature).log())
+        self.mean = RunningMean()
 
     def draw(self, q: Distribution, particles: int) -> Tensor:
         relaxation(q)
@@ -56,7 +59,9 @@ class RELAX(nn.Module, Sampling):
             return value
         require_mean(bound, "RELAX")
         (q, _), z = only(trace.pairs), only(trace.named_z)
-        estimate = self._estimate(relaxation(q), logits_of(q).detach(), z, values.detach(), trace.batch)
+        held = values.detach()
+        estimate = self._estimate(relaxation(q), logits_of(q).detach(), z, held - self.mean(), trace.batch)
+        self.mean.follow(held)
         slope = (estimate.detach().mean(0) * logits_of(q)).flatten(1).sum(-1)
         square = estimate.square().mean(0).flatten(1).sum(-1)
         return with_value(value.detach(), value + slope - square)
