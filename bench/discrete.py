@@ -249,8 +249,8 @@ VARIANCE_NOTES = (
     f"decoder evaluations a datum for each estimator, {REPEATS} draws. Variance: of each of the encoder's 157,000 "
     "parameters, summed (nats²); relative: to rloo's, or vimco's, under the same bound. signal / noise: ‖E g‖ / √(tr "
     f"Cov g). bias: ‖E g − ∇ELBO‖ / ‖∇ELBO‖, where ∇ELBO is the mean of {REPEATS} draws of disarm with {REFERENCE} "
-    "particles and the part that noise explains is taken off; blank where it is nil by construction. What an "
-    f"estimator learns (a mean, a baseline, a control) was fitted to the model in {FITTED_FOR} steps; nvil is measured without "
+    "particles and the part that noise explains is taken off; blank where it is nil by construction. What an estimator "
+    f"learns (a mean, a baseline, a control) was fitted to the model in {FITTED_FOR} steps; nvil is measured without "
     "the division by its signal's scale. elbo-mc has its KL by Monte Carlo, elbo in closed form."
 )
 
