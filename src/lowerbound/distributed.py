@@ -96,4 +96,17 @@ def joined(device: torch.device, world: World) -> Iterator[None]:
 
 def parallel(module: nn.Module, world: World) -> nn.Module:
     """Return a module whose gradients are the mean over all processes."""
-    return DistributedDataParallel(module) if world.size > 1 else module
+    if world.size == 1:
+        return module
+    _require_shareable(module)
+    return DistributedDataParallel(module)
+
+
+def _require_shareable(module: nn.Module) -> None:
+    """NCCL adds up dense gradients only."""
+    sparse = any(isinstance(part, nn.Embedding) and part.sparse for part in module.modules())
+    if sparse and next(module.parameters()).device.type != "cpu":
+        raise InputError(
+            "several GPUs cannot share the sparse gradient of a table of posteriors; train it in one process, or with "
+            "device cpu"
+        )

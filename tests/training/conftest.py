@@ -32,9 +32,9 @@ def _one_thread() -> Iterator[None]:
 def new_run(tmp_path: Path, digits: Dataset) -> Callable[..., Run]:
     """Make a run of a small model on digits; arguments are the settings'."""
 
-    def make(name: str = "run", arguments: dict[str, Any] | None = None, **settings: Any) -> Run:
+    def make(name: str = "run", arguments: dict[str, Any] | None = None, recipe: str = "vae", **settings: Any) -> Run:
         model = {"latent": 2, "hidden": [16], **(arguments or {})}
         chosen = Settings(**{"epochs": 2, "batch_size": 256, "precision": "fp32", **settings})
-        return Run.create(tmp_path / name, "vae", model, digits.spec, chosen, Reading("digits"))
+        return Run.create(tmp_path / name, recipe, model, digits.spec, chosen, Reading("digits"))
 
     return make

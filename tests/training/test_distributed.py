@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lowerbound.core import Table
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributed import World, choose_device
+from lowerbound.distributed import World, choose_device, parallel
 from lowerbound.errors import InputError
 from lowerbound.run.folder import Run
 from lowerbound.run.tensors import load_tensors
@@ -33,7 +34,7 @@ from lowerbound.run.settings import Settings
 
 path, data, world = Path(sys.argv[1]), load_data("digits"), World.from_environment()
 settings = Settings(epochs=6, batch_size=64, lr=5e-3, ema=0.9, patience=3, precision="fp32")
-run = Run.create(path, "vae", {"latent": 2, "hidden": [16]}, data.spec, settings, Reading("digits"))
+run = Run.create(path, sys.argv[2], {"latent": 2, "hidden": [16]}, data.spec, settings, Reading("digits"))
 device = torch.device("cpu")
 with joined(device, world):
     trainer = Trainer(run, data, world, device, Silent(), Request())
@@ -66,20 +67,26 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         choose_device("cuda", World())
 
 
+def test_a_table_cannot_be_shared_by_gpus() -> None:
+    with pytest.raises(InputError, match="several GPUs cannot share the sparse gradient"):
+        parallel(Table(3, 2).to("meta"), World(0, 2, 0))
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["vae", "svi"])
 def test_two_processes_keep_equal_weights_and_learn_as_one_does(
-    tmp_path: Path, new_run: Callable[..., Run], digits: Dataset
+    recipe: str, tmp_path: Path, new_run: Callable[..., Run], digits: Dataset
 ) -> None:
     script, path = tmp_path / "script.py", tmp_path / "together"
     script.write_text(SCRIPT)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run([*launch, str(script), str(path)], capture_output=True, text=True, env=environment)
+    result = subprocess.run([*launch, str(script), str(path), recipe], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     first, second = (load_tensors(tmp_path / f"rank{rank}.safetensors") for rank in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    alone = new_run("alone", epochs=6, batch_size=64, lr=5e-3, ema=0.9)
+    alone = new_run("alone", recipe=recipe, epochs=6, batch_size=64, lr=5e-3, ema=0.9)
     train(alone, digits)
     bounds = [run.metrics()[-1]["validation"]["objective"] for run in (Run.open(path), alone)]
     assert bounds[0] == pytest.approx(bounds[1], abs=1.0)

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset, load_data
@@ -18,7 +19,6 @@ from lowerbound.run.folder import Run
 from lowerbound.run.settings import Settings
 from lowerbound.training.loop import train
 
-KILLS = 5
 SETTINGS = Settings(epochs=15, batch_size=64, ema=0.9, clip=5.0, checkpoint_seconds=0.05, precision="fp32")
 
 
@@ -40,8 +40,9 @@ def start(path: Path) -> BaseProcess:
     return process
 
 
-def make(path: Path, digits: Dataset) -> Path:
-    return Run.create(path, "vae", {"latent": 2, "hidden": [16]}, digits.spec, SETTINGS, Reading("digits")).path
+def make(path: Path, recipe: str, digits: Dataset) -> Path:
+    arguments = {"latent": 2, "hidden": [16], **({"steps": 3} if recipe == "svi" else {})}
+    return Run.create(path, recipe, arguments, digits.spec, SETTINGS, Reading("digits")).path
 
 
 def assert_whole(path: Path) -> None:
@@ -52,14 +53,17 @@ def assert_whole(path: Path) -> None:
         assert json.loads(facts.read_text())["facts"]
 
 
-def test_killed_at_random_moments_it_still_ends_in_the_same_weights(tmp_path: Path, digits: Dataset) -> None:
-    whole, broken = make(tmp_path / "whole", digits), make(tmp_path / "broken", digits)
+@pytest.mark.parametrize(("recipe", "kills"), [("vae", 5), ("svi", 2)])
+def test_killed_at_random_moments_it_still_ends_in_the_same_weights(
+    recipe: str, kills: int, tmp_path: Path, digits: Dataset
+) -> None:
+    whole, broken = make(tmp_path / "whole", recipe, digits), make(tmp_path / "broken", recipe, digits)
     process = start(whole)
     began = time.monotonic()
     process.join(120)
     seconds = time.monotonic() - began
     killed, moments = 0, random.Random()
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = start(broken)
         time.sleep(moments.uniform(0, 0.3 * seconds))
         process.kill()
