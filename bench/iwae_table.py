@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from _harness import RESULTS, call, record, seconds, table, threads
 from lowerbound import load_data
 from lowerbound.data.reading import reading_of
@@ -133,6 +135,9 @@ def continued(cell: Cell, run: Path, settings: dict[str, Any], former: Path) -> 
     loss = Loss(begun.draw())
     loss.setup.model.load_state_dict(Run.open(former).setup().model.state_dict())
     state = State(loss, chosen)
+    for parameter in state.optimiser.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    state.optimiser.step(0.0)  # so that it has moments to keep
     setting = {"device": "cpu", "threads": threads(), "processes": 1}
     begun.checkpoints.save(Checkpoint(0, state.tensors(), {**state.facts(), "lengths": {}, "setting": setting}))
     call("train", "--resume", str(run))
