@@ -40,7 +40,8 @@ def discrete_vae(
         classes: values of each; 2 are bits, and more are one-hot vectors.
         prior: uniform holds all values equally likely; learned has a probability for each value of each latent.
         hidden: widths from the data's side to the latent's; none at all makes encoder and decoder one linear layer.
-        bound: elbo has its KL in closed form, elbo-mc by Monte Carlo; iwae is the importance-weighted bound.
+        bound: elbo has its KL in closed form, elbo-mc by Monte Carlo, which is less noisy with estimators that are not
+            biased; iwae is the importance-weighted bound.
         estimator: how gradients reach the encoder; gumbel and the straight-through ones are biased.
         particles: draws of z for each datum and step.
         temperature: of gumbel and gumbel-straight-through; lower is less biased, and noisier.
