@@ -226,9 +226,27 @@ def correlated(q: Distribution) -> Distribution:
 
     >>> correlated(Independent(D.Normal(torch.zeros(5, 3), 2.0), 1)).scale_tril.shape
     torch.Size([5, 3, 3])
+
+    Raises:
+        ValueError: a q that is no Gaussian.
     """
+    coordinates(q)
     scale_tril = q.scale_tril if isinstance(q, D.LowRankMultivariateNormal) else torch.diag_embed(q.stddev)
     return D.MultivariateNormal(q.mean, scale_tril=scale_tril, validate_args=False)
+
+
+def may_be_richer(q: Distribution) -> bool:
+    """Whether q is a Gaussian over vectors that is not yet free to have any covariance."""
+    return len(q.event_shape) == 1 and not isinstance(q, D.MultivariateNormal)
+
+
+def richest(q: Distribution) -> Distribution:
+    """The same Gaussian, as one of the richest family that it can be refined in.
+
+    >>> type(richest(Independent(D.Normal(torch.zeros(5, 3), 2.0), 1))).__name__
+    'MultivariateNormal'
+    """
+    return correlated(q) if may_be_richer(q) else q
 
 
 @final

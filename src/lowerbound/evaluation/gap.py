@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution
 
 from lowerbound.arguments import Count, NonNegativeInt, conformed
 from lowerbound.core import (
@@ -25,7 +25,7 @@ from lowerbound.core import (
     summarise,
 )
 from lowerbound.core.psis import RELIABLE_K
-from lowerbound.core.refinement import coordinates
+from lowerbound.core.refinement import coordinates, may_be_richer
 from lowerbound.data.rows import Rows
 from lowerbound.errors import InputError
 from lowerbound.evaluation.rawdata import device_of
@@ -140,7 +140,7 @@ def per_datum(model: Latent, batch: Batch, effort: Effort) -> Columns:
     local = refined(model, batch, q, steps=effort.steps, particles=effort.draws)
     found = {**_measured(ENCODER, model, batch, q, effort), **_measured(LOCAL, model, batch, local.q, effort)}
     richest, rises = local.q, {"local rise": local.rise}
-    if _may_be_richer(q):
+    if may_be_richer(q):
         full = refined(model, batch, correlated(richest), steps=effort.steps, particles=effort.draws)
         found |= _measured(FULL, model, batch, full.q, effort)
         richest, rises = full.q, {**rises, "full rise": full.rise}
@@ -158,10 +158,6 @@ def _annealed(model: Latent, batch: Batch, q: Distribution, effort: Effort) -> C
 
 def _estimates(name: str, found: Marginal | Annealed) -> Columns:
     return {f"{name} log_p": found.log_p, f"{name} stderr": found.stderr, f"{name} khat": found.khat}
-
-
-def _may_be_richer(q: Distribution) -> bool:
-    return len(q.event_shape) == 1 and not isinstance(q, MultivariateNormal)
 
 
 def summary(found: Columns, log_volume: float = 0.0) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def objective(bound: BoundName, estimator: EstimatorName) -> Objective:
     """The bound by name; of a relaxed model, its distortion is called so."""
     if estimator == "gumbel":
         return OfRelaxed(Distortion()) + Rate()
-    return {"elbo": AnalyticELBO, "elbo-mc": ELBO, "iwae": IWAE}[bound]()
+    plain: dict[str, Callable[[], Objective]] = {"elbo": AnalyticELBO, "elbo-mc": ELBO, "iwae": IWAE}
+    return plain[bound]()
 
 
 def chosen(
