@@ -269,7 +269,7 @@ TWO_FORMS = [each for each in cases() if gives(each.values[0], lambda trace: tra
 def test_recipes_bound_log_p_from_below(case: Case) -> None:
     """With one latent dimension log p(x) is a one-dimensional integral, for every likelihood.
 
-    31 cases × 3 data × 4 comparisons at 4.5 standard errors: some 1 in 800 to fail by chance.
+    Some 40 cases × 3 data × 4 comparisons at 4.5 standard errors: some 1 in 600 to fail by chance.
     """
     setup = case.build((3,), latent=1)
     b = setup.see(batch(case.kind, 3, (3,)))
