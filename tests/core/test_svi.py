@@ -107,12 +107,11 @@ def test_what_is_measured_does_not_look_into_the_table() -> None:
 @pytest.mark.parametrize("recipe", ["svi", "semi-amortised-vae"])
 def test_a_longer_climb_ends_higher(recipe: str) -> None:
     bounds = []
-    for steps in (1, 10, 100):
+    for steps in (1, 30):
         torch.manual_seed(0)
         setup = Case(recipe, "binary", ()).build(steps=steps)
         bounds.append(bound(setup.model, setup.see(batch("binary", 6))))
     assert (bounds[0] < bounds[1]).all()
-    assert (bounds[1] < bounds[2]).all()
 
 
 def test_without_steps_it_is_the_encoders_own() -> None:

@@ -19,8 +19,8 @@ class Table(Conditional):
     Stochastic variational inference without an encoder. The gradient is sparse: it is that of the rows read and no
     others, so that what follows a batch costs the batch and not the data.
 
-    log_variance: where every row's log σ² starts; μ starts at 0. pace: the rows' learning rate, in units of the other
-    parameters': a datum's row is stepped only when the datum is seen, while the weights are stepped each time.
+    All rows start at N(0, I). pace: their learning rate, in units of the other parameters': a datum's row is stepped
+    only when the datum is seen, while the weights are stepped each time.
 
     Matthew D. Hoffman, David M. Blei, Chong Wang and John Paisley, "Stochastic variational inference", 2013.
 
@@ -33,11 +33,10 @@ class Table(Conditional):
     True
     """
 
-    def __init__(self, rows: int, dim: int, log_variance: float = 0.0, pace: float = 1.0) -> None:
+    def __init__(self, rows: int, dim: int, pace: float = 1.0) -> None:
         super().__init__()
-        self.log_variance, self.pace = log_variance, pace
-        start = torch.cat([torch.zeros(rows, dim), torch.full((rows, dim), log_variance)], 1)
-        self.rows = nn.Embedding.from_pretrained(start, freeze=False, sparse=True)
+        self.pace = pace
+        self.rows = nn.Embedding.from_pretrained(torch.zeros(rows, 2 * dim), freeze=False, sparse=True)
 
     def forward(self, *given: object) -> Distribution:
         (index,) = given
@@ -45,9 +44,7 @@ class Table(Conditional):
 
     def start(self, count: int) -> Distribution:
         """What every row starts as, batch shape (count,): what is said of a datum that has no row."""
-        dim = self.rows.embedding_dim // 2
-        level = self.rows.weight.new_full((count, dim), self.log_variance)
-        return gaussians(torch.cat([torch.zeros_like(level), level], 1))
+        return gaussians(self.rows.weight.new_zeros(count, self.rows.embedding_dim))
 
     @torch.no_grad()
     def note(self, index: Tensor, q: Distribution) -> None:
