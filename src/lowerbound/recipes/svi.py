@@ -26,9 +26,9 @@ def svi(
 ) -> Setup:
     """Stochastic variational inference: each training datum's Gaussian posterior is a row of a table.
 
-    Choose it for few data, whose posteriors it fits closer than an encoder would; every datum that is new to it costs
-    a climb of its own. A step moves the weights and the rows of the batch at once. Matthew D. Hoffman, David M. Blei,
-    Chong Wang and John Paisley, "Stochastic variational inference", 2013.
+    Choose it where no network could read the data, or to see what an encoder costs: each new datum takes a climb of its
+    own. A step moves the weights and the rows of the batch at once. Matthew D. Hoffman, David M. Blei, Chong Wang and
+    John Paisley, "Stochastic variational inference", 2013.
 
     Args:
         pace: learning rate of a datum's own posterior, in units of lr.
