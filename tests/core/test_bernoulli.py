@@ -22,9 +22,9 @@ def plain(logits: Tensor, value: Tensor) -> Tensor:
     return LogitBernoulli(logits).log_prob(value).sum(-1)
 
 
-@pytest.fixture(params=[1, 20, 60, 1000])
+@pytest.fixture(params=[1, 5, 20, 40])
 def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row, some rows, some particles or everything at a time."""
+    """A row at a time, some rows, some particles; the smallest logits then go by the plain form."""
     monkeypatch.setattr(bernoulli, "CACHED", request.param)
 
 
@@ -49,6 +49,7 @@ def test_values_that_are_differentiated_get_their_gradient() -> None:
     assert slope.abs().min() > 0
 
 
+@pytest.mark.usefixtures("cut")
 def test_gradients_of_each_datum_can_be_mapped() -> None:
     leaf, x = drawn((3, 4, 7), (4, 7))
     one = torch.func.grad(lambda logits, value: bernoulli_log_mass(logits, value).sum())
@@ -56,6 +57,7 @@ def test_gradients_of_each_datum_can_be_mapped() -> None:
     torch.testing.assert_close(each, one(leaf.detach(), x))
 
 
+@pytest.mark.usefixtures("cut")
 def test_an_extreme_gradient_is_finite() -> None:
     logits = torch.tensor([torch.inf, -torch.inf, 1e4, -1e4]).requires_grad_()
     bernoulli_log_mass(logits, torch.tensor([1.0, 0.0, 0.0, 1.0])).backward()
@@ -63,6 +65,7 @@ def test_an_extreme_gradient_is_finite() -> None:
     assert logits.grad.tolist() == [0, 0, -1, 1]
 
 
+@pytest.mark.usefixtures("cut")
 def test_rough_logits_are_widened_where_they_are_read() -> None:
     """The mass and its gradient are those of the same logits in float32, the gradient rounded once at the end."""
     leaf, x = drawn((3, 4, 7), (4, 7))

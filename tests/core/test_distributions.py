@@ -12,6 +12,7 @@ from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
 from agree import assert_close, refused
+from lowerbound.core import bernoulli
 from lowerbound.core.bernoulli import LogitBernoulli
 from lowerbound.core.certain import Flat, PointMass
 from lowerbound.core.distributions import (
@@ -238,8 +239,11 @@ def test_continuous_bernoulli_at_extreme_logits_is_exponential() -> None:
 
 
 @pytest.mark.parametrize("event", [(1,), (64,), (28, 28), (787,), (127,), (3, 200)])
-def test_summing_a_bernoulli_by_products_gives_its_log_prob(event: tuple[int, ...]) -> None:
-    """Also for counts of dimensions that are prime, and where most factors are 2 or 1."""
+def test_summing_a_bernoulli_by_products_gives_its_log_prob(
+    event: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for counts of dimensions that are prime, and where most factors are ½ or 1."""
+    monkeypatch.setattr(bernoulli, "CACHED", 0)
     shape = (5, 4, *event)
     logits = torch.cat([5 * torch.randn(3, *shape[1:]), torch.zeros(1, *shape[1:]), torch.full((1, *shape[1:]), 300.0)])
     d = Independent(LogitBernoulli(logits.double()), len(event))
@@ -249,7 +253,9 @@ def test_summing_a_bernoulli_by_products_gives_its_log_prob(event: tuple[int, ..
     torch.testing.assert_close(found, d.log_prob(x), rtol=1e-13, atol=1e-12)
 
 
-def test_a_certain_bernoulli_has_mass_one_or_none() -> None:
+@pytest.mark.parametrize("cached", [0, 100])
+def test_a_certain_bernoulli_has_mass_one_or_none(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bernoulli, "CACHED", cached)
     logits = torch.tensor([[torch.inf, -torch.inf]])
     with torch.no_grad():
         d = Independent(LogitBernoulli(logits), 1)

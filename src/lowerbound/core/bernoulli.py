@@ -64,8 +64,11 @@ def bernoulli_log_mass(logits: Tensor, value: Tensor) -> Tensor:
 
 
 def _by_rows(logits: Tensor, value: Tensor) -> bool:
-    """Whether the values are as many as a particle's logits. A compiler fuses the plain form better than this one."""
-    alike = logits.shape[logits.dim() - value.dim() :] == value.shape and value.numel() > 0
+    """Whether there is one value to each logit of a particle, and more than fits in a cache, so that cutting up pays.
+
+    A compiler fuses the plain form better than this one.
+    """
+    alike = logits.shape[logits.dim() - value.dim() :] == value.shape and logits.numel() > 2 * CACHED
     return alike and not value.requires_grad and not torch.compiler.is_compiling()
 
 
