@@ -21,6 +21,7 @@ import numpy as np
 import lowerbound
 from _harness import RESULTS, ROOT, commit, machine
 from lowerbound import Fitted, plots, recipes
+from lowerbound.evaluation.extras import of_meters
 from lowerbound.evaluation.metrics import evaluate
 from lowerbound.files import write_json, write_text
 from lowerbound.recipes import Recipe
@@ -45,12 +46,6 @@ SHOWN = {
     "reconstruction_mse": ("squared error", 4),
 }
 """Figures of an evaluation, their names on the page and their digits."""
-COMMON = {
-    *("data", "fingerprint", "split", "count", "particles", "units", "latent", "active_units", "elbo", "rate"),
-    *("ess", "khat", "kl_per_dimension", "bits_per_dim", *SHOWN),
-}
-"""Figures that every model has; the others are a recipe's own."""
-
 INTRODUCTION = f"""# The zoo
 
 Written by `python bench/zoo.py`, which trains each recipe at its defaults on MNIST, for up to {BUDGET:.0f} seconds of
@@ -126,7 +121,7 @@ def numbers(found: dict[str, Any] | None) -> list[str]:
         return ["not measured yet"]
     figures = found["figures"]
     shown = [f"{words} {estimate(figures[key], digits)}" for key, (words, digits) in SHOWN.items() if figures.get(key)]
-    own = [f"{key.replace('_', ' ')} {brief(value)}" for key, value in figures.items() if key not in COMMON]
+    own = [f"{name} {words}" for name, words in of_meters(figures).items()]
     # Only where a prior sets the scale of codes does the variance of one say whether it is in use.
     active = [f"active {figures['active_units']:,} of {figures['latent']:,}"] if "log_p" in figures else []
     return [*shown, *active, *own, f"epochs {found['epochs']}, in {found['seconds']} s"]
@@ -135,15 +130,6 @@ def numbers(found: dict[str, Any] | None) -> list[str]:
 def estimate(found: dict[str, Any], digits: int) -> str:
     """A value and its standard error."""
     return f"{found['value']:.{digits}f} ± {found['stderr']:.{digits}f}".replace("-", "−")
-
-
-def brief(value: Any) -> str:
-    """A recipe's own figure, numbers to four digits."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {brief(each)}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(brief, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def kept(recipe: str) -> dict[str, Any] | None:
