@@ -29,7 +29,7 @@ from torch.nn import functional as F
 import lowerbound
 from _harness import alternately, paired_ratio, record
 
-ROWS, EPOCHS, ROUNDS = 20_000, 10, 5
+ROWS, EPOCHS, ROUNDS = 20_000, 10, 3
 BATCH, BATCHES = 128, (128, 512, 2048)
 WIDTH, LATENT, LR = 512, 16, 1e-3
 
