@@ -31,6 +31,7 @@ from lowerbound.training.rates import learning_rate
 PICTURES, BATCH, WIDTH, LATENT = 6_250, 128, 200, 50
 BUDGETS = (10, 30, 100, 300)
 DRAWS, LONG = 8, 400
+TICKS = (2, 5, 10, 20, 50, 100)
 PICTURE = ROOT / "docs" / "images" / "svi_encoder.png"
 
 
@@ -111,6 +112,8 @@ def draw(found: list[dict[str, Any]]) -> None:
                 x, y = ([row[key] for row in arm] for key in ("seconds of training", column))
                 panel.plot(x, y, style, color=colour, label=f"{posteriors}, {name}")
         panel.set(title=title, xlabel="processor's seconds of training", xscale="log")
+        panel.set_xticks(TICKS, TICKS)
+        panel.minorticks_off()
         panel.legend(loc="lower right", fontsize=8)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("evidence lower bound, nats a picture")
