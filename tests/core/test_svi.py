@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
+from torch.distributions import Independent
 
 from agree import assert_close
 from catalogue import Case, batch
@@ -18,12 +19,14 @@ from lowerbound.core import (
     Batch,
     Homoscedastic,
     Latent,
+    NaturalClimb,
     Table,
     kl_per_dimension,
     log_marginal,
     rows,
     standard_normal,
 )
+from lowerbound.core.distributions import LogScaleNormal
 from lowerbound.core.latent import settled
 from toys import Affine, LinearGaussian
 
@@ -142,6 +145,15 @@ def test_in_training_gradients_go_back_through_the_climb() -> None:
                 values.append(loss())
                 bias[i] -= sign * 1e-5
             assert_close((values[0] - values[1]) / 2e-5, slope[i], within=1e-4)
+
+
+def test_a_natural_step_at_rate_one_lands_on_the_mean_of_a_linear_model() -> None:
+    """Where q has the posterior's scale, the curvature is what the step divides by; paired draws add no noise."""
+    toy = LinearGaussian()
+    model, data = toy.model(), toy.data(5)
+    true = model.infer(data)
+    start = Independent(LogScaleNormal(true.mean + torch.randn(5, 2), true.stddev.log()), 1)
+    assert_close(NaturalClimb(model, 1, 1.0)(data, start).mean, true.mean)
 
 
 def test_posteriors_are_found_once_for_all_particles() -> None:

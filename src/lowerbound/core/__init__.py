@@ -107,7 +107,7 @@ from lowerbound.core.relax import RELAX
 from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, OfRelaxed, StraightThrough
-from lowerbound.core.svi import SVI, Climb, PerDatum, SemiAmortised, whole
+from lowerbound.core.svi import SVI, Climb, NaturalClimb, PerDatum, SemiAmortised, whole
 from lowerbound.core.table import Table
 from lowerbound.core.total_correlation import TotalCorrelation
 from lowerbound.core.vamp import VampPrior
@@ -186,6 +186,7 @@ __all__ = [
     "Mixed",
     "MixturePrior",
     "Model",
+    "NaturalClimb",
     "NegativeBinomial",
     "Objective",
     "OfRelaxed",

@@ -16,7 +16,7 @@ from torch.distributions import Distribution, Independent
 from lowerbound.core.batch import Batch, rows
 from lowerbound.core.conditionals import Conditional
 from lowerbound.core.distributions import LogScaleNormal
-from lowerbound.core.estimators import STL, Pathwise
+from lowerbound.core.estimators import STL
 from lowerbound.core.latent import Latent, Trace
 from lowerbound.core.objectives import ELBO
 
@@ -85,7 +85,6 @@ def refined(
     lr: float = 0.1,
     particles: int = 4,
     draw: Callable[[Distribution, int], Tensor] = paired_draws,
-    through: bool = False,
 ) -> Refined:
     """Climb the ELBO of each datum in its own q, from the q given; decoder and prior stand still.
 
@@ -95,8 +94,6 @@ def refined(
     as q nears the posterior. No gradient is left anywhere, and the caller may be under `no_grad`.
 
     draw: z (K, B, *event) of q; `SharedDraws` for a q that depends on its datum alone.
-
-    through: keep the graph of the steps, so that gradients flow back to q and the model (semi-amortised training).
 
     The local step of Matthew D. Hoffman, David M. Blei, Chong Wang and John Paisley, "Stochastic variational
     inference", 2013; from an encoder's q, Yoon Kim, Sam Wiseman, Andrew C. Miller, David Sontag and Alexander M. Rush,
@@ -117,12 +114,11 @@ def refined(
     adam, elbos = Adam(values, units), []
 
     def height(*values: Tensor) -> tuple[Tensor, Tensor]:
-        elbo = _elbo(model, batch, at(*values), draw(at(*values), particles), Pathwise() if through else STL())
+        elbo = _elbo(model, batch, at(*values), draw(at(*values), particles))
         return elbo.sum(), elbo.detach()
 
-    # Functional, so that torch.compile can follow the climb within a training step.
     slope = torch.func.grad(height, argnums=tuple(range(len(values))), has_aux=True)
-    with torch.set_grad_enabled(through and torch.is_grad_enabled()):
+    with torch.no_grad():
         for step in range(steps):
             gradients, elbo = slope(*values)
             values = adam.climb(values, gradients, lr * 0.5 * (1 + math.cos(math.pi * step / steps)))
@@ -130,14 +126,14 @@ def refined(
     return Refined(at(*values), _rise(torch.stack(elbos)))
 
 
-def _elbo(model: Latent, batch: Batch, q: Distribution, z: Tensor, estimator: STL | Pathwise) -> Tensor:
-    trace = Trace(z, q, model.prior(batch.c), model.decode(z, batch.c), batch, estimator)
+def _elbo(model: Latent, batch: Batch, q: Distribution, z: Tensor) -> Tensor:
+    trace = Trace(z, q, model.prior(batch.c), model.decode(z, batch.c), batch, STL())
     return -ELBO()(trace)["negative_elbo"]
 
 
 @final
 class Adam:
-    """Adam's steps as a function of the gradients, which autograd can look through.
+    """Adam's steps as a function of the gradients.
 
     Diederik P. Kingma and Jimmy Ba, "Adam: a method for stochastic optimization", 2015.
     """
