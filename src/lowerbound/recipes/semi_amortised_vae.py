@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import AnalyticELBO, Climb, Latent, NaturalClimb, Pathwise, SemiAmortised, standard_normal, whole
+from lowerbound.core import Climb, Latent, NaturalClimb, SemiAmortised, standard_normal
 from lowerbound.data.spec import DataSpec
 from lowerbound.recipes import latents, parts
+from lowerbound.recipes.climbing import climbing
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -39,14 +40,7 @@ def semi_amortised_vae(
     base = Latent(standard_normal(latent), latents.gaussian(ends.encoder, latent), ends.likelihood, ends.reads)
     climbs = NaturalClimb(base, learning_steps, rate), Climb(base, steps, CLIMB)
     posterior = SemiAmortised(base.posterior, *climbs, ends.reads)
-    return Setup(
-        Latent(base.prior, posterior, ends.likelihood, whole),
-        ends.views,
-        AnalyticELBO(),
-        Pathwise(),
-        start=ends.start,
-        validation_rows=VALIDATED,
-    )
+    return climbing(base.prior, posterior, ends, VALIDATED)
 
 
 CLIMB = 0.1

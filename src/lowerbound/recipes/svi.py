@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from lowerbound.arguments import Count, NonNegative
-from lowerbound.core import AnalyticELBO, Climb, Latent, Pathwise, PerDatum, Table, standard_normal, whole
+from lowerbound.core import Climb, Latent, PerDatum, Table, standard_normal
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder
 from lowerbound.recipes import parts
+from lowerbound.recipes.climbing import climbing
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -40,14 +41,7 @@ def svi(
     ends = parts.between(x, name, nn.Identity(), outward, outward.start_at)
     table = Table(spec.count, latent, pace)
     climb = Climb(Latent(standard_normal(latent), table, ends.likelihood), steps, CLIMB)
-    return Setup(
-        Latent(climb.model.prior, PerDatum(table, climb), ends.likelihood, whole),
-        ends.views,
-        AnalyticELBO(),
-        Pathwise(),
-        start=ends.start,
-        validation_rows=VALIDATED,
-    )
+    return climbing(climb.model.prior, PerDatum(table, climb), ends, VALIDATED)
 
 
 CLIMB = 0.2
