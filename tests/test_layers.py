@@ -15,11 +15,13 @@ LAYERS = (
     {"arguments", "files", "randomness", "distributed", "precision"},
     {"core", "nets"},
     {"data"},
+    {"mixtures"},
     {"recipes"},
     {"run"},
     {"training", "evaluation"},
     {"fitted", "plots"},
     {"fitting", "report", "doctor"},
+    {"sklearn"},
     {"cli"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
