@@ -9,7 +9,7 @@ class LowerboundError(Exception):
     exit_code = 1
 
 
-class InputError(LowerboundError):
+class InputError(LowerboundError, ValueError):
     """The user's data or arguments cannot be used as they are (exit code 2)."""
 
     exit_code = 2

@@ -65,7 +65,12 @@ def _range(kind: Kind, values: np.ndarray, train: np.ndarray, found: Survey, lev
     low, high, mean, std = moments(values, train)
     if kind == "count":
         return {"low": low, "high": high}
-    return {"low": low, "high": high, "mean": mean, "std": std}
+    return {"low": low, "high": high, "mean": mean, "std": tuple(map(_scale, std, mean))}
+
+
+def _scale(std: float, mean: float) -> float:
+    """What a column is divided by; one that does not vary is only centred."""
+    return std if std > 1e-12 * abs(mean) else 1.0
 
 
 def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:

@@ -174,7 +174,8 @@ class DataSpec:
             ("its fingerprint is no SHA-256", not _DIGEST.fullmatch(self.fingerprint)),
             ("its splits are not train, validation and test", set(self.splits) != set(SPLITS)),
             ("its splits do not add up to its count", sum(self.splits.values()) != self.count),
-            ("a split is empty", min(self.splits.values(), default=0) < 1),
+            ("it has no rows to train on", self.splits.get("train", 0) < 1),
+            ("a split has less than no rows", min(self.splits.values(), default=0) < 0),
         )
 
 

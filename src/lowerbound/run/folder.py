@@ -174,6 +174,8 @@ class Run:
         try:
             with torch.device("meta"):
                 return self._build()
+        except InputError:
+            raise
         except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
             recipe = self.record.recipe
             raise InputError(f"{self.path}: recipe {recipe} cannot be built as asked: {error}") from error
@@ -302,12 +304,12 @@ def _read_record(folder: Path) -> Record:
         raise InputError(f"{path} is too long to be a run's recipe")
     try:
         return Record.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is cut short or is not JSON: {error}") from error
     except OverflowError as error:
         raise InputError(f"{path} holds a number beyond all range: {error}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _refuse_links(folder: Path) -> None:

@@ -35,7 +35,9 @@ class Collapse:
 
     @torch.no_grad()
     def rate(self, setup: Setup) -> float | None:
-        """Return the mean rate in nats a datum; None where there is none, in a model without a bound, or no number."""
+        """Return the mean rate in nats a datum; None without rows, in a model without a bound, or if no number."""
+        if not self.rows.count:
+            return None
         modules = modules_of(setup).eval()
         reseed(self.device, derive(self.seed, "rate"))
         trace = setup.model.trace(setup.see(self.rows.batch(self.numbers)), setup.particles, setup.estimator)

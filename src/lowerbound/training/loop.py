@@ -24,7 +24,7 @@ from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
 from lowerbound.training.progress import Progress, Silent, Tick
 from lowerbound.training.rates import learning_rate
-from lowerbound.training.start import begin, in_order
+from lowerbound.training.start import Start, begin, in_order
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally
 from lowerbound.training.validation import Validation
@@ -36,8 +36,11 @@ SECONDS_BETWEEN_LOOKS = 0.5
 """How often the running sums are read for the progress bar; each time the host waits for the device."""
 
 
-def train(run: Run, data: Dataset, *, progress: Progress | None = None) -> None:
+def train(run: Run, data: Dataset, *, progress: Progress | None = None, start: Start | None = None) -> Start | None:
     """Train a run to its end, from its newest checkpoint if it has one; leaves weights and figures in its folder.
+
+    start: where another training ended, to begin there in place of drawn weights. What is returned is where this one
+    ended, its last weights and not the best; None if it was over before.
 
     The same run on the same data gives the same weights bit for bit, on as many threads and processes, however often
     it was interrupted. Random views, noise and order follow from the seed; the test split is never read.
@@ -50,13 +53,13 @@ def train(run: Run, data: Dataset, *, progress: Progress | None = None) -> None:
     run.require_data(data.spec)
     if run.finished:
         _leave_finished(run, progress or Silent())
-        return
+        return None
     world = World.from_environment()
     device = choose_device(run.settings.device, world)
     shown = progress if progress is not None and world.leads else Silent()
     try:
         with joined(device, world), isolated(device), postponed() as request:
-            Trainer(run, data, world, device, shown, request).fit()
+            return Trainer(run, data, world, device, shown, request, start).fit()
     finally:
         shown.close()
 
@@ -66,10 +69,17 @@ class Trainer:
     """One training of one run, in one process."""
 
     def __init__(
-        self, run: Run, data: Dataset, world: World, device: torch.device, progress: Progress, request: Request
+        self,
+        run: Run,
+        data: Dataset,
+        world: World,
+        device: torch.device,
+        progress: Progress,
+        request: Request,
+        start: Start | None = None,
     ) -> None:
         self.run, self.settings, self.world, self.device = run, run.settings, world, device
-        self.progress, self.request, self.journal = progress, request, Journal(run)
+        self.progress, self.request, self.journal, self.start = progress, request, Journal(run), start
         self.rows = data.split("train").resident(device)
         self.batch_size = fitting_batch(self.settings.batch_size, self.rows.count, world)
         self.steps_per_epoch = self.rows.count // self.batch_size
@@ -86,8 +96,8 @@ class Trainer:
         self.collapse = Collapse(validation, self.settings.seed, device, self.loss.setup.validation_rows)
         self.checkpoints = run.checkpoints
 
-    def fit(self) -> None:
-        """Train from where the run stands to its end."""
+    def fit(self) -> Start:
+        """Train from where the run stands to its end; return where that is."""
         self._resume()
         try:
             with self.products:
@@ -96,6 +106,7 @@ class Trainer:
         finally:
             self.journal.close()
         self.world.wait()
+        return self.state.end(int(self.clock))
 
     def _train(self) -> None:
         while not self._over():
@@ -203,7 +214,7 @@ class Trainer:
         """Take up the newest checkpoint, if there is one."""
         checkpoint = self.checkpoints.newest()
         if checkpoint is None:
-            begin(self.loss.setup, self.rows, self.device)
+            self._begin()
         else:
             self.state.load(checkpoint)
             self._compare(checkpoint.facts["setting"])
@@ -211,9 +222,15 @@ class Trainer:
             self.journal.open(self.state.step, checkpoint.facts["lengths"] if checkpoint else {})
             self.run.tidy()
             self.run.begin()
-        self.clock.fill_(self.state.step)
+        self.clock.fill_(self.state.step + (self.start.steps if self.start else 0))
         self.seen, self.first_step, self.began = Figures(), self.state.step, time.monotonic()
         self.next_look, self.next_save = self.began, self.began + self.settings.checkpoint_seconds
+
+    def _begin(self) -> None:
+        if self.start is None:
+            begin(self.loss.setup, self.rows, self.device)
+        else:
+            self.state.go_on(self.start)
 
     def _setting(self) -> dict[str, Any]:
         """Return what the last digits depend on besides the run."""

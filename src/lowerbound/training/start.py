@@ -1,8 +1,10 @@
-"""What a model is told of the data before its first step and after its last."""
+"""What a model is told of the data before its first step and after its last, or where it goes on from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import final
 
 import torch
 from torch import Tensor
@@ -15,6 +17,20 @@ MOST_ROWS = 1 << 16
 """Rows that a mean is taken over; of more, that many at even distances."""
 
 ROWS_AT_ONCE = 4096
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a training goes on that was over: on other data, as rows come in.
+
+    weights: as a run keeps them. moments: the optimiser's, empty to begin them anew. steps: those that the model has
+    behind it, from which the objective's schedules are reckoned.
+    """
+
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
 
 
 def begin(setup: Setup, rows: Sampler, device: torch.device) -> None:
@@ -31,7 +47,7 @@ def spread(rows: int, count: int, device: torch.device) -> Tensor:
         tensor([0, 3, 6])
     """
     few = min(rows, count)
-    return torch.arange(few, device=device) * (rows // few)
+    return torch.arange(few, device=device) * (rows // max(1, few))
 
 
 @torch.no_grad()

@@ -11,10 +11,11 @@ from lowerbound.core.table import Table
 from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import modules_of
 from lowerbound.run.settings import Settings
-from lowerbound.training.average import Average
+from lowerbound.training.average import Average, assign
 from lowerbound.training.best import Best
 from lowerbound.training.loss import Loss
 from lowerbound.training.optimiser import Optimiser
+from lowerbound.training.start import Start
 from lowerbound.training.tally import Tally
 
 
@@ -30,6 +31,18 @@ class State:
         self.best = Best()
         self.tally = Tally()
         self.step = 0
+
+    def go_on(self, start: Start) -> None:
+        """Take up another training's weights, and its moments if there are any."""
+        self.modules.load_state_dict(start.weights)
+        if start.moments:
+            self.optimiser.load(start.moments)
+        assign(self.average.values, self.average.parameters)
+
+    def end(self, steps: int) -> Start:
+        """Return where another training may go on, after this many steps."""
+        weights = {name: value.detach().clone() for name, value in self.modules.state_dict().items()}
+        return Start(weights, self.optimiser.state(), steps)
 
     def kept(self) -> Mapping[str, Tensor]:
         """Return the weights to keep if training ended now: the best, or the last where none were validated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import final
 
@@ -35,7 +36,12 @@ class Validation:
 
     @torch.no_grad()
     def score(self, loss: Loss, context: AbstractContextManager[object]) -> float:
-        """Return the mean over the rows, in nats per datum as given; `context` is the precision training runs in."""
+        """Return the mean over the rows, in nats per datum as given, NaN where there are none.
+
+        `context` is the precision training runs in.
+        """
+        if not self.rows.count:
+            return math.nan
         loss.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for number in range(self.world.rank, len(self.batches), self.world.size):
@@ -44,9 +50,11 @@ class Validation:
                 sums += self._sums(loss, self.batches[number])
         loss.train()
         scores, count = self.world.sum(sums).tolist()
-        return float(scores / count + loss.setup.log_volume)
+        return float(scores / count)
 
     def _sums(self, loss: Loss, index: Tensor) -> Tensor:
-        terms = loss.terms(loss.setup.see(self.rows.batch(index)))
-        scores = -torch.stack(list(terms.values())).sum(dtype=torch.float64)
+        raw = self.rows.batch(index)
+        terms = loss.terms(loss.setup.see(raw))
+        scores = loss.setup.volumes(raw).sum(dtype=torch.float64)
+        scores = scores - torch.stack(list(terms.values())).sum(dtype=torch.float64)
         return torch.stack([scores, torch.full_like(scores, len(index))])

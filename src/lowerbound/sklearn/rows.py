@@ -1,0 +1,56 @@
+"""From a matrix that scikit-learn has checked to data that can be trained on, however few its rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from lowerbound.data.checks import checked_values
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.describe import describe, kept
+from lowerbound.data.fingerprint import fingerprint
+from lowerbound.data.raw import Raw
+from lowerbound.data.spec import DataSpec, Kind, Variable
+from lowerbound.evaluation.rawdata import checked_variable
+
+Array = np.ndarray
+
+NAME = "X"
+"""What scikit-learn calls its data, here in refusals and in a run's description of them."""
+
+
+def described(x: Array, kind: Kind | Literal["auto"], train: Array, columns: tuple[str, ...] | None) -> Variable:
+    """What the rows (N, D) hold, by type and range where the kind is auto; statistics are of the rows `train`.
+
+    A column that does not vary is centred and not scaled, as scikit-learn's `StandardScaler` has it.
+
+    Raises:
+        InputError: there is no such kind, or the values are not of it.
+
+    >>> described(np.array([[0.5, 7.0], [1.5, 7.0]]), "real", np.arange(2), None).std
+    (0.5, 1.0)
+    """
+    raw = Raw(NAME, NAME, {NAME: x}, columns=columns)
+    kind, found = checked_values(raw, NAME, None if kind == "auto" else kind)
+    return describe(NAME, kind, kept(x, kind, found), train, found, raw.levels, columns)
+
+
+def dataset(x: Array, variable: Variable, train: Array, validation: Array) -> Dataset:
+    """The rows as data of this variable, with these row numbers to train and to validate on; none to test on."""
+    arrays = {NAME: checked_variable(variable, x)}
+    splits = {"train": train, "validation": validation, "test": np.arange(0)}
+    counts = {name: len(rows) for name, rows in splits.items()}
+    spec = DataSpec(NAME, (variable,), None, len(x), fingerprint(arrays), counts, 0)
+    return Dataset(spec, arrays, None, splits)
+
+
+def split(count: int, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Row numbers to train and to validate on, at random: ⌊count · fraction⌋ for the latter, none of few rows.
+
+    >>> [len(rows) for rows in split(50, 0.1, seed=0)], [len(rows) for rows in split(9, 0.1, seed=0)]
+    ([45, 5], [9, 0])
+    """
+    order = np.random.RandomState(seed).permutation(count)
+    held = int(count * fraction)
+    return np.sort(order[held:]), np.sort(order[:held])
