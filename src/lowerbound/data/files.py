@@ -65,6 +65,8 @@ def read_npz(path: Path, label: str | None = None) -> Raw:
     try:
         with zipfile.ZipFile(path) as archive:
             return read_arrays(_members(place, archive), label, place)
+    except InputError:
+        raise
     except _BROKEN as error:
         raise InputError(f"{place} is damaged or cut short ({shown(error)}); write it again") from None
 
