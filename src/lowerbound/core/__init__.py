@@ -72,7 +72,7 @@ from lowerbound.core.marginal import (
     uninformed,
 )
 from lowerbound.core.meters import Meter
-from lowerbound.core.mixtures import GaussianMixture, MixturePrior
+from lowerbound.core.mixtures import GaussianMixture, MixtureGiven, MixturePrior
 from lowerbound.core.mmd import MMD, gaussian_kernel, inverse_multiquadric, mmd
 from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
 from lowerbound.core.objectives import (
@@ -104,7 +104,7 @@ from lowerbound.core.quantisation import (
 )
 from lowerbound.core.refinement import Local, Refined, correlated, posed, refined
 from lowerbound.core.relax import RELAX
-from lowerbound.core.schedules import Constant, Cyclical, Schedule, WarmUp
+from lowerbound.core.schedules import Constant, Cyclical, Schedule, Since, WarmUp
 from lowerbound.core.sparsity import L1Activation, MeanActivation, SparseActivation
 from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThrough, OfRelaxed, StraightThrough
 from lowerbound.core.svi import SVI, Climb, NaturalClimb, PerDatum, SemiAmortised, whole
@@ -184,6 +184,7 @@ __all__ = [
     "MeanActivation",
     "Meter",
     "Mixed",
+    "MixtureGiven",
     "MixturePrior",
     "Model",
     "NaturalClimb",
@@ -213,6 +214,7 @@ __all__ = [
     "Score",
     "SemiAmortised",
     "SignalScale",
+    "Since",
     "SparseActivation",
     "SquaredCode",
     "SquaredJacobian",

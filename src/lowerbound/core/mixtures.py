@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, final
+from functools import singledispatch
+from typing import Any, ClassVar, Protocol, final
 
 import torch
 from torch import Size, Tensor, nn
@@ -11,7 +12,17 @@ from torch import distributions as D
 from torch.distributions import Distribution, Independent, constraints
 
 from lowerbound.core.conditionals import Conditional, half_clamped
-from lowerbound.core.distributions import LogScaleNormal, Shape
+from lowerbound.core.dependent import Dependent
+from lowerbound.core.distributions import LogScaleNormal, Shape, widened
+
+
+class Startable(Protocol):
+    """A network that can be told where its output is to start."""
+
+    def __call__(self, *given: Any) -> Tensor: ...
+
+    def start_at(self, out: Tensor) -> None:
+        """Set the last biases so that what comes out starts near `out`, of the shape of one output."""
 
 
 @final
@@ -50,12 +61,23 @@ class GaussianMixture(Distribution):
         return drawn.reshape(*sample_shape, *self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        log_density = torch.logsumexp(self._unscaled(value), -1) + self._log_scale
+        return log_density.to(value.dtype)
+
+    def log_joint(self, value: Tensor) -> Tensor:
+        """log π_k + log N(z; μ_k, σ_k²) of each component, (..., D) -> (..., C)."""
+        return (self._unscaled(value) + self._log_scale).to(value.dtype)
+
+    @property
+    def _log_scale(self) -> float:
+        return -0.5 * math.log(2 * math.pi) * self.loc.shape[-1]
+
+    def _unscaled(self, value: Tensor) -> Tensor:
+        """log_joint without the constant that all components share, in float64."""
         z, loc, log_scale = value.double(), self.loc.double(), self.log_scale.double()
         precision = (-2 * log_scale).exp()
         exponents = z @ (precision * loc).T - 0.5 * (z.square() @ precision.T)
-        constants = self.log_weights - (0.5 * precision * loc.square() + log_scale).sum(-1)
-        log_density = torch.logsumexp(exponents + constants, -1) - 0.5 * math.log(2 * math.pi) * loc.shape[-1]
-        return log_density.to(value.dtype)
+        return exponents + self.log_weights - (0.5 * precision * loc.square() + log_scale).sum(-1)
 
 
 @final
@@ -74,6 +96,97 @@ class MixturePrior(Conditional):
 
     def forward(self, *given: object) -> Distribution:
         return GaussianMixture(self.logits.log_softmax(-1), self.loc, half_clamped(self.log_variance))
+
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, means: Tensor, variances: Tensor) -> None:
+        """Become the mixture with these weights (C,), means and variances (C, D)."""
+        self.logits.copy_(weights.log())
+        self.loc.copy_(means)
+        self.log_variance.copy_(variances.log())
+
+
+@final
+class MixtureGiven(Conditional):
+    """Σ_k π_k N(μ_k(w), σ_k²(w)) over vectors: means and variances from a network of what is given, weights learned.
+
+    net: w (..., W) -> (μ, log σ²), (..., C, D, 2), which can be told where its output is to start.
+
+    >>> from lowerbound.nets import decoder
+    >>> prior = MixtureGiven(decoder("mlp", 3, (10, 2), 2, (16,), "tanh"), components=10)
+    >>> prior(torch.zeros(5, 3)).log_prob(torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, net: Startable, components: int) -> None:
+        super().__init__()
+        self.net = net
+        self.logits = nn.Parameter(torch.zeros(components))
+
+    def forward(self, *given: object) -> Distribution:
+        loc, log_variance = widened(self.net(*(g for g in given if g is not None))).unbind(-1)
+        parts = Independent(LogScaleNormal(loc, half_clamped(log_variance)), 1, validate_args=False)
+        weights = D.Categorical(logits=self.logits.expand(parts.batch_shape), validate_args=False)
+        return D.MixtureSameFamily(weights, parts, validate_args=False)
+
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, means: Tensor, variances: Tensor) -> None:
+        """Become, but for what w says, the mixture with these weights (C,), means and variances (C, D)."""
+        self.logits.copy_(weights.log())
+        self.net.start_at(torch.stack([means, variances.log()], -1))
+
+
+@singledispatch
+def log_joint(mixture: Distribution, z: Tensor) -> Tensor:
+    """log π_k + log p_k(z) of each component, (..., C); their softmax are the responsibilities p(k|z).
+
+    Raises:
+        ValueError: no mixture.
+    """
+    raise ValueError(f"{type(mixture).__name__} is no mixture, and has no components")
+
+
+@log_joint.register
+def _(mixture: GaussianMixture, z: Tensor) -> Tensor:
+    return mixture.log_joint(z)
+
+
+@log_joint.register
+def _(mixture: D.MixtureSameFamily, z: Tensor) -> Tensor:
+    each: Tensor = mixture.component_distribution.log_prob(z.unsqueeze(-1 - len(mixture.event_shape)))
+    return each + mixture.mixture_distribution.logits.log_softmax(-1)
+
+
+@log_joint.register
+def _(mixture: Dependent, z: Tensor) -> Tensor:
+    return log_joint(mixture.base_dist, z)
+
+
+@singledispatch
+def only(mixture: Distribution, number: int) -> Distribution:
+    """The mixture with all its weight on one component; 0 is the first.
+
+    >>> mixture = GaussianMixture(torch.tensor([0.5, 0.5]).log(), torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1))
+    >>> only(mixture, 1).mean
+    tensor([1.])
+    """
+    raise ValueError(f"{type(mixture).__name__} is no mixture, and has no components")
+
+
+@only.register
+def _(mixture: GaussianMixture, number: int) -> Distribution:
+    return GaussianMixture(_certain_of(mixture.log_weights, number), mixture.loc, mixture.log_scale)
+
+
+@only.register
+def _(mixture: D.MixtureSameFamily, number: int) -> Distribution:
+    logits = _certain_of(mixture.mixture_distribution.logits, number)
+    weights = D.Categorical(logits=logits, validate_args=False)
+    return D.MixtureSameFamily(weights, mixture.component_distribution, validate_args=False)
+
+
+def _certain_of(log_weights: Tensor, number: int) -> Tensor:
+    chosen = torch.arange(log_weights.shape[-1], device=log_weights.device) == number
+    return torch.where(chosen, 0.0, -torch.inf).expand_as(log_weights)
 
 
 def equal_mixture(parts: Distribution) -> Distribution:

@@ -82,6 +82,39 @@ class Cyclical(Schedule):
         return self.value * torch.where(step < self.end, rise, 1.0)
 
 
+NEVER = 1 << 62
+
+
+@final
+class Since(Schedule):
+    """Zero until it is told to begin, and from then on another schedule, whose steps count from there.
+
+    When that was is kept with the weights, so that a training that goes on from a checkpoint knows it.
+
+    >>> weight = Since(WarmUp(100))
+    >>> weight(torch.tensor(500))
+    tensor(0.)
+    >>> weight.begin(500)
+    >>> weight(torch.tensor(525)), weight()
+    (tensor(0.2500), tensor(1.))
+    """
+
+    began: Tensor
+
+    def __init__(self, then: Schedule) -> None:
+        super().__init__()
+        self.then = then
+        self.register_buffer("began", torch.tensor(NEVER))
+
+    def begin(self, step: int) -> None:
+        """Let step number `step` be the other's first."""
+        self.began.fill_(step)
+
+    def forward(self, step: Tensor | None = None) -> Tensor:
+        weight: Tensor = self.then(None if step is None else step - self.began)
+        return weight if step is None else torch.where(step < self.began, 0.0, weight)
+
+
 def positive(steps: int) -> int:
     """steps, if it is at least one."""
     if steps < 1:

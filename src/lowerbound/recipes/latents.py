@@ -23,15 +23,13 @@ from lowerbound.core import (
 from lowerbound.core.gaussians import full_width
 from lowerbound.errors import InputError
 from lowerbound.nets.invertible import FlowName, invertible
+from lowerbound.recipes.registry import Meeting
 
 PriorName = Literal["normal", "mixture", "vamp", "maf", "realnvp", "spline"]
 PosteriorName = Literal["diagonal", "full", "low-rank", "iaf", "realnvp", "spline"]
 
 RANK = 4
 """Directions that the dimensions of a posterior of low rank share, where there are as many."""
-
-Meeting = Callable[[Callable[[int], Batch]], None]
-"""What is done with some of the training rows before training, given how to get so many of them."""
 
 
 @final
@@ -94,14 +92,11 @@ def gaussian(network: nn.Module, latent: int) -> Gaussian:
     return Gaussian(nn.Sequential(network, nn.Unflatten(-1, (latent, 2))))
 
 
-def meeting(prior: Conditional, reads: Callable[[Batch], tuple[Any, ...]]) -> Meeting:
+def meetings(prior: Conditional, reads: Callable[[Batch], tuple[Any, ...]]) -> dict[float, Meeting]:
     """Pseudo-inputs begin as data, as an encoder reads them; other priors need none."""
-
-    def meet(rows: Callable[[int], Batch]) -> None:
-        if isinstance(prior, VampPrior):
-            prior.start_at(reads(rows(len(prior.inputs)))[0])
-
-    return meet
+    if not isinstance(prior, VampPrior):
+        return {}
+    return {0.0: lambda rows, step: prior.start_at(reads(rows(len(prior.inputs)))[0])}
 
 
 def _rank(latent: int) -> int:

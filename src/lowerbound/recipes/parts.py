@@ -35,7 +35,7 @@ from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import Identity, View, view_for
 from lowerbound.errors import InputError
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
-from lowerbound.recipes.latents import PLAIN, Latents, meeting
+from lowerbound.recipes.latents import PLAIN, Latents, meetings
 from lowerbound.recipes.registry import Setup
 
 MIXTURE_COMPONENTS = 5
@@ -200,7 +200,7 @@ def gaussian_vae(
         estimator or Pathwise(),
         particles,
         start=sides.start,
-        meet=meeting(prior, sides.reads),
+        meet=meetings(prior, sides.reads),
     )
 
 

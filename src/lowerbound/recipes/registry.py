@@ -22,6 +22,10 @@ from lowerbound.data.spec import DataSpec
 from lowerbound.data.views import View
 from lowerbound.errors import InputError
 
+Meeting = Callable[[Callable[[int], Batch], int], None]
+"""What is done between two steps with some of the training rows: told how to get so many of them, without noise and
+spread over all there are, and the number of the step that comes next. It may move parameters and write buffers."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -30,8 +34,8 @@ class Setup:
 
     views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
     start: told once, before training, the mean of each variable over the training rows as its view expects it.
-    meet: told once, after `start`, how to get a number of training rows without noise, spread over all there are; for
-    what begins as data.
+    meet: meetings by the share of training that is behind when they are held, 0 (before the first step) to below 1;
+    what begins as data begins at 0, what is fitted to codes once there are codes worth it.
     corruptions: variable name -> a module from x to what the encoder is shown in its place, in training and wherever
     the model is measured. settle: told once, after training, how to go over the training rows without noise, for what
     is fitted to a finished model (a density of its codes); it writes into the model's buffers.
@@ -47,7 +51,7 @@ class Setup:
     particles: int = 1
     conditional: bool = False
     start: Callable[[Mapping[str, Tensor]], None] = lambda means: None
-    meet: Callable[[Callable[[int], Batch]], None] = lambda rows: None
+    meet: Mapping[float, Meeting] = field(default_factory=dict)
     corruptions: Mapping[str, nn.Module] = field(default_factory=dict)
     settle: Callable[[Callable[[], Iterator[Batch]]], None] = lambda rows: None
     meters: Callable[[], tuple[Meter, ...]] = tuple

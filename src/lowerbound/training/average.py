@@ -40,6 +40,10 @@ class Average:
             decay = min(self.decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.values, [parameter.data for parameter in self.parameters], 1 - decay)
 
+    def renew(self) -> None:
+        """Begin anew at the weights as they are."""
+        assign(self.values, self.parameters)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Put the average in the place of the weights for a while."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn, final
 
 import torch
@@ -22,9 +23,10 @@ from lowerbound.training.collapse import Collapse
 from lowerbound.training.interrupts import Request, postponed
 from lowerbound.training.journal import Journal
 from lowerbound.training.loss import Loss
+from lowerbound.training.meetings import Meetings
 from lowerbound.training.progress import Progress, Silent, Tick
 from lowerbound.training.rates import learning_rate
-from lowerbound.training.start import Start, begin, in_order
+from lowerbound.training.start import Start, in_order, mean_values
 from lowerbound.training.state import State
 from lowerbound.training.tally import Figures, Tally
 from lowerbound.training.validation import Validation
@@ -86,6 +88,8 @@ class Trainer:
         self.steps = self.steps_per_epoch * self.settings.epochs
         self.loss = Loss(run.draw().to(device))
         self.state = State(self.loss, self.settings)
+        to_meet = self.loss.setup if start is None else replace(self.loss.setup, meet={})
+        self.meetings = Meetings(to_meet, self.rows, self.steps, self.settings.seed, device)
         self.clock = torch.zeros((), dtype=torch.int64, device=device)
         precision = mode(self.settings, device, self._flops)
         self.context, self.products = forward_context(precision, device), step_context(precision)
@@ -116,6 +120,8 @@ class Trainer:
 
     def _take_step(self, batch: Batch) -> None:
         state = self.state
+        if self.meetings.hold(state.step):
+            state.renew()
         reseed(self.device, derive(self.settings.seed, "step", self.world.rank, state.step))
         seen = self.loss.setup.see(batch)
         with self.context:
@@ -162,7 +168,8 @@ class Trainer:
         epoch = state.step // self.steps_per_epoch
         with state.average.applied():
             score = self.validation.score(self.loss, self.context)
-            state.best.offer(score, epoch, state.modules)
+            if self.meetings.over(state.step):  # until then it is not yet the model that is to be kept
+                state.best.offer(score, epoch, state.modules)
             rate = self.collapse.rate(self.loss.setup)
         if self.world.leads:
             self.journal.write(self._record(epoch, figures, score, rate))
@@ -228,7 +235,7 @@ class Trainer:
 
     def _begin(self) -> None:
         if self.start is None:
-            begin(self.loss.setup, self.rows, self.device)
+            self.loss.setup.start(mean_values(self.loss.setup, self.rows, self.device))
         else:
             self.state.go_on(self.start)
 

@@ -57,6 +57,12 @@ class Optimiser:
             table.step(rate, finite, self._shrink(norm))
         return finite, norm
 
+    def renew(self) -> None:
+        """Forget all moments and counts of steps."""
+        self.adam.state.clear()
+        for table in self.tables:
+            table.load({name: torch.zeros_like(value) for name, value in table.state().items()})
+
     def state(self) -> dict[str, Tensor]:
         """Return the moments and step counts by name."""
         moments = {**self.adam.state_dict()["state"], **{f"table{n}": t.state() for n, t in enumerate(self.tables)}}

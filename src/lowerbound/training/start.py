@@ -33,12 +33,6 @@ class Start:
     steps: int = 0
 
 
-def begin(setup: Setup, rows: Sampler, device: torch.device) -> None:
-    """Tell the model what it is to be told before its first step."""
-    setup.start(mean_values(setup, rows, device))
-    setup.meet(lambda count: setup.steady(rows.batch(spread(rows.count, count, device))))
-
-
 def spread(rows: int, count: int, device: torch.device) -> Tensor:
     """Return the numbers of `count` rows at even distances; of all rows where there are fewer.
 

@@ -44,6 +44,11 @@ class State:
         weights = {name: value.detach().clone() for name, value in self.modules.state_dict().items()}
         return Start(weights, self.optimiser.state(), steps)
 
+    def renew(self) -> None:
+        """Forget the moments and the average of weights that have been moved from under them."""
+        self.optimiser.renew()
+        self.average.renew()
+
     def kept(self) -> Mapping[str, Tensor]:
         """Return the weights to keep if training ended now: the best, or the last where none were validated."""
         with self.average.applied():

@@ -1,0 +1,43 @@
+"""Variational deep embedding: a variational autoencoder that clusters."""
+
+from __future__ import annotations
+
+from lowerbound.arguments import Count, NonNegativeInt
+from lowerbound.core import Latent, MixturePrior
+from lowerbound.data.spec import DataSpec
+from lowerbound.recipes import latents, parts
+from lowerbound.recipes.clustering import Share, clustering
+from lowerbound.recipes.registry import Setup, recipe
+
+
+@recipe("vade")
+def vade(
+    spec: DataSpec,
+    *,
+    latent: Count = 10,
+    net: parts.NetName = "mlp",
+    hidden: parts.Widths = None,
+    activation: str = "relu",
+    likelihood: parts.LikelihoodName = "auto",
+    components: Count = 10,
+    ahead: Share = 0.3,
+    anneal: NonNegativeInt = 0,
+    restarts: Count = 10,
+) -> Setup:
+    """Variational deep embedding: a vae whose prior is a mixture of Gaussians that are the clusters of the data.
+
+    Choose it to find groups in data that have no labels, and to draw from each. The component is summed out exactly:
+    log p(z) = log Σ_k π_k N(z; μ_k, σ_k²) is what the published bound comes to under its best q(k|x), the
+    responsibilities p(k|z). Zhuxi Jiang, Yin Zheng, Huachun Tan, Bangsheng Tang and Hanning Zhou, "Variational deep
+    embedding: an unsupervised and generative approach to clustering", 2017.
+
+    Args:
+        components: how many clusters there are to be.
+        ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
+        anneal: steps over which the weight of the rate then rises from 0.
+        restarts: fits of the mixture, of which the likeliest is taken.
+    """
+    ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    prior = MixturePrior(components, latent)
+    model = Latent(prior, latents.gaussian(ends.encoder, latent), ends.likelihood, ends.reads)
+    return clustering(model, ends, prior, components, ahead, anneal, restarts)
