@@ -69,7 +69,7 @@ TAMPERED = {
     "a split too many": changed("splits.secret", 3),
     "splits that do not add up": changed("splits.train", 33),
     "splits that are no object": changed("splits", [1, 2]),
-    "an empty split": changed("splits", {"train": 36, "validation": 4, "test": 0}),
+    "no rows to train on": changed("splits", {"train": 0, "validation": 36, "test": 4}),
 }
 
 
