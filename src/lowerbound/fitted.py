@@ -193,8 +193,9 @@ class Fitted:
         −E_q log p(x|z), are parts; nats of the data as given. error: squared error of the reconstruction.
         """
         figures = self._figures(x, _draws("particles", particles), seed, watch)
-        volume = {"log_p": self.setup.log_volume, "distortion": -self.setup.log_volume}
-        return scores({name: rawdata.to_array(value + volume.get(name, 0.0)) for name, value in figures.items()})
+        sign = {"log_p": 1.0, "distortion": -1.0}
+        given = {name: value + sign.get(name, 0.0) * figures["volume"] for name, value in figures.items()}
+        return scores({name: rawdata.to_array(value) for name, value in given.items()})
 
     def detect(self, x: Values, anomalous: Any, particles: Particles = 100, seed: int = 0) -> dict[str, Any]:
         """How well each score tells the rows marked anomalous (N,) from the others; see `evaluation.anomaly`."""
@@ -232,7 +233,7 @@ class Fitted:
         particles = _draws("particles", particles)
         with self._drawing(seed, "log_prob"), products(precision):
             found = [perdatum.marginal(self.setup.model, seen, particles) for seen in self._bounded(x, seed, watch)]
-        return self._believed(found)
+        return self._believed(found, x)
 
     def refined(
         self, x: Values, particles: Particles = 1000, seed: int = 0, watch: Watch | None = None
@@ -247,7 +248,7 @@ class Fitted:
         particles = _draws("particles", particles)
         with self._drawing(seed, "refined"):
             found = [refined_marginal(self.setup.model, seen, particles) for seen in self._bounded(x, seed, watch)]
-        return self._believed(found)
+        return self._believed(found, x)
 
     def annealed(
         self, x: Values, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
@@ -265,7 +266,7 @@ class Fitted:
         with self._drawing(seed, "annealed"):
             found = [annealed(self.setup.model, seen, walk) for seen in self._bounded(x, seed, watch)]
         names = ("log_p", "stderr", "ess", "acceptance")
-        return self._columns({name: torch.cat([getattr(part, name) for part in found]) for name in names})
+        return self._columns({name: torch.cat([getattr(part, name) for part in found]) for name in names}, x)
 
     def sandwich(
         self, count: int = 100, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
@@ -368,7 +369,8 @@ class Fitted:
         raw, model = stored.to(self.device), self.setup.model
         trace = perdatum.traced(self.setup, self._seen(raw), particles)
         px = model.decode(codes.means(model.infer(trace.batch)))
-        return {**perdatum.terms(model, trace, particles), **perdatum.error(self.setup, self.spec, raw, px)}
+        terms = {**perdatum.terms(model, trace, particles), "volume": self.setup.volumes(raw)}
+        return {**terms, **perdatum.error(self.setup, self.spec, raw, px)}
 
     def _seen(self, raw: Batch) -> Batch:
         """The rows through their views, random ones too, but nothing corrupted: they are shown as they were given."""
@@ -385,13 +387,14 @@ class Fitted:
             reseed(self.device, derive(seed, "particles", number))
             yield seen
 
-    def _believed(self, found: Sequence[Marginal]) -> dict[str, Array]:
+    def _believed(self, found: Sequence[Marginal], x: Values) -> dict[str, Array]:
         whole = joined(found)
-        return self._columns({**whole._asdict(), "believed": whole.believed})
+        return self._columns({**whole._asdict(), "believed": whole.believed}, x)
 
-    def _columns(self, found: Mapping[str, Tensor]) -> dict[str, Array]:
-        """Figures of each row as arrays, log p in nats of the data as given."""
-        given = {**found, "log_p": found["log_p"] + self.setup.log_volume}
+    def _columns(self, found: Mapping[str, Tensor], x: Values) -> dict[str, Array]:
+        """Figures of each row of x as arrays, log p in nats of the data as given."""
+        volumes = torch.cat([self.setup.volumes(batch) for batch in rawdata.batches(self.spec, x)])
+        given = {**found, "log_p": found["log_p"] + volumes.to(self.device)}
         return {name: rawdata.to_array(values) for name, values in given.items()}
 
     def _with_bound(self, seen: Batch) -> Batch:

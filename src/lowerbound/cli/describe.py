@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from lowerbound.cli.verb import Answer, Named, Verb
+from lowerbound.cli.verb import Answer, Named, Switch, Verb
 
 if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
@@ -40,11 +40,15 @@ class Data(Verb):
     """A file, a folder of pictures or a named data set; without one, the named data sets are listed."""
     kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
     """What the values are, where the guess from type and range is wrong."""
+    missing: Switch = False
+    """Take NaN and the empty cells of a table for values that were not observed."""
 
     def answer(self) -> Answer:
         from lowerbound.data.dataset import load_data
 
-        return _sources() if self.source is None else _one_dataset(load_data(self.source, kind=self.kind))
+        if self.source is None:
+            return _sources()
+        return _one_dataset(load_data(self.source, kind=self.kind, missing=self.missing))
 
 
 @final
@@ -93,4 +97,5 @@ def _one_dataset(data: Dataset) -> Answer:
 
 def _values(variable: Variable) -> str:
     shape = "×".join(map(str, variable.shape)) or "one"
-    return f"{shape} {variable.kind}, {variable.low:g} to {variable.high:g}"
+    some = ", some missing" if variable.missing else ""
+    return f"{shape} {variable.kind}, {variable.low:g} to {variable.high:g}{some}"

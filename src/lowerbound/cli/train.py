@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, fin
 
 import tyro
 
-from lowerbound.cli.verb import Answer, Common, Flat, Named, Verb
+from lowerbound.cli.verb import Answer, Common, Flat, Named, Switch, Verb
 from lowerbound.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Train(Verb, Generic[Arguments]):
     """What the values are, where the guess from type and range is wrong."""
     labels: str | None = None
     """The column of a table, or the array of an npz, that labels the rows; it is kept out of what is modelled."""
+    missing: Switch = False
+    """Take NaN and the empty cells of a table for values that were not observed."""
     model: Flat[Arguments]
     training: Flat[Settings] = field(default=Settings())
 
@@ -54,7 +56,7 @@ class Train(Verb, Generic[Arguments]):
         from lowerbound import fitting
 
         given = {**asdict(self.model), **asdict(self.training)}  # type: ignore[call-overload]
-        given |= {"kind": self.kind, "labels": self.labels, "progress": _progress(self.common)}
+        given |= {"kind": self.kind, "labels": self.labels, "missing": self.missing, "progress": _progress(self.common)}
         return _trained(fitting.train(self.recipe, self.data, self.out, **given))
 
 

@@ -45,10 +45,13 @@ def checked_count(raw: Raw) -> int:
     return count
 
 
-def checked_values(raw: Raw, name: str, kind: Kind | None) -> tuple[Kind, Survey]:
-    """The kind of an array (the declared one, or as inferred) once every value of it is fit for that kind."""
+def checked_values(raw: Raw, name: str, kind: Kind | None, missing: bool = False) -> tuple[Kind, Survey]:
+    """The kind of an array (the declared one, or as inferred) once every value of it is fit for that kind.
+
+    missing: whether NaN may stand for values that were not observed.
+    """
     values = raw.arrays[name]
-    found = survey(values)
+    found = survey(values, missing)
     if found.bad:
         _refuse_infinite(raw, name, found.bad)
     kind = kind or infer_kind(values, found)
@@ -56,6 +59,16 @@ def checked_values(raw: Raw, name: str, kind: Kind | None) -> tuple[Kind, Survey
         raise InputError(f"there is no kind {kind!r} of values; choose one of: {', '.join(get_args(Kind))}")
     _refuse_misfit(raw, name, kind, found)
     return kind, found
+
+
+def refuse_unseen(raw: Raw, name: str, train: np.ndarray) -> None:
+    """Refuse columns of which no training row has a value, and arrays of several dimensions without any."""
+    values = raw.arrays[name]
+    axis = 0 if values.ndim == 2 else None
+    parts = [values[train[part]] for part in chunks(values) if part.start < len(train)]
+    seen = np.atleast_1d(np.any([(~np.isnan(part)).any(axis=axis) for part in parts], axis=0))
+    if not seen.all():
+        _refuse_columns(raw, name, np.flatnonzero(~seen), "missing from")
 
 
 def refuse_constant(raw: Raw, name: str, kind: Kind, train: np.ndarray) -> None:
@@ -73,30 +86,33 @@ def refuse_constant(raw: Raw, name: str, kind: Kind, train: np.ndarray) -> None:
     scale = np.maximum(np.abs(low), np.abs(high))
     constant = np.flatnonzero(high - low <= 1e-12 * scale)
     if len(constant):
-        _refuse_columns(raw, name, constant)
+        _refuse_columns(raw, name, constant, "the same in")
 
 
 def _extremes(values: np.ndarray, rows: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
     parts = [values[rows[part]] for part in chunks(values) if part.start < len(rows)]
-    low = np.min([part.min(axis=axis) for part in parts], axis=0)
-    high = np.max([part.max(axis=axis) for part in parts], axis=0)
+    low = np.fmin.reduce([np.fmin.reduce(part, axis=axis) for part in parts])
+    high = np.fmax.reduce([np.fmax.reduce(part, axis=axis) for part in parts])
     return np.atleast_1d(low).astype(np.float64), np.atleast_1d(high).astype(np.float64)
 
 
-def _refuse_columns(raw: Raw, name: str, constant: np.ndarray) -> None:
+def _refuse_columns(raw: Raw, name: str, wrong: np.ndarray, what: str) -> None:
     if raw.arrays[name].ndim > 2:
-        raise InputError(f"{raw.place}: the values of {name!r} do not vary; give data that do")
-    names = [repr(raw.columns[i]) if raw.columns else str(i) for i in constant[:5]]
-    more = f" and {len(constant) - 5:,} more" if len(constant) > 5 else ""
-    one, them = ("column {} is", "it") if len(constant) == 1 else ("columns {} are", "them")
+        raise InputError(f"{raw.place}: the values of {name!r} are {what} all training rows; give other data")
+    names = [repr(raw.columns[i]) if raw.columns else str(i) for i in wrong[:5]]
+    more = f" and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
+    one, them = ("column {} is", "it") if len(wrong) == 1 else ("columns {} are", "them")
     which = one.format(", ".join(names) + more)
-    raise InputError(f"{raw.place}: {which} the same in all training rows; leave {them} out")
+    raise InputError(f"{raw.place}: {which} {what} all training rows; leave {them} out")
 
 
 def _refuse_infinite(raw: Raw, name: str, index: tuple[int, ...]) -> None:
-    value = raw.arrays[name][index]
-    word = "NaN (or an empty cell)" if np.isnan(value) else "infinite"
-    raise InputError(f"{raw.at(name, index)} is {word}; remove the row or fill in a finite value")
+    if np.isnan(raw.arrays[name][index]):
+        raise InputError(
+            f"{raw.at(name, index)} is NaN or empty; remove the row, fill it in, or say that values may be missing "
+            f"(in Python missing=True, in the command --missing)"
+        )
+    raise InputError(f"{raw.at(name, index)} is infinite; remove the row or fill in a finite value")
 
 
 def _refuse_misfit(raw: Raw, name: str, kind: Kind, found: Survey) -> None:

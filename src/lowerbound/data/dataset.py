@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from lowerbound.data.arrays import as_array, read_arrays, read_map_style
-from lowerbound.data.checks import checked_count, checked_values, refuse_constant
+from lowerbound.data.checks import checked_count, checked_values, refuse_constant, refuse_unseen
 from lowerbound.data.condition import condition_of
 from lowerbound.data.describe import describe, kept
 from lowerbound.data.files import NAMED_PARTS, read_path
@@ -53,7 +53,9 @@ class Dataset:
         return replace(self, spec=replace(self.spec, condition=None), condition=None)
 
 
-def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: Any = None) -> Dataset:
+def load_data(
+    source: Any, *, seed: int = 0, kind: Kind | None = None, labels: Any = None, missing: bool = False
+) -> Dataset:
     """Load, check and describe data.
 
     Args:
@@ -66,6 +68,8 @@ def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: A
         labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels
             (whole numbers or text) or (N, d) vectors; or a mapping of names to several labels of each row. A folder of
             pictures takes the names of its subfolders.
+        missing: whether values may be missing: NaN, and the empty cells of a table. They are kept, and a model is shown
+            and asked to explain the others alone. Otherwise they are refused.
 
     Raises:
         InputError: one sentence that names file, row and column, and the remedy.
@@ -75,7 +79,7 @@ def load_data(source: Any, *, seed: int = 0, kind: Kind | None = None, labels: A
         >>> data.spec.variables[0].kind, dict(data.spec.splits)
         ('real', {'train': 80, 'validation': 10, 'test': 10})
     """
-    return assemble(read(source, labels), seed, kind)
+    return assemble(read(source, labels), seed, kind, missing)
 
 
 def read(source: Any, labels: Any = None) -> Raw:
@@ -96,12 +100,12 @@ def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def assemble(raw: Raw, seed: int, kind: Kind | None) -> Dataset:
+def assemble(raw: Raw, seed: int, kind: Kind | None, missing: bool = False) -> Dataset:
     """Check, describe, split and fingerprint decoded data."""
     splits = draw_splits(checked_count(raw), seed, raw.test)
     arrays, variables = {}, []
     for name in raw.arrays:
-        arrays[name], variable = _variable(raw, name, kind, splits["train"])
+        arrays[name], variable = _variable(raw, name, kind, splits["train"], missing)
         variables.append(variable)
     about, condition = condition_of(raw)
     stored = arrays if condition is None else {**arrays, "(condition)": condition}
@@ -139,8 +143,10 @@ def _read_labelled(source: Any, label: str) -> Raw:
     )
 
 
-def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray) -> tuple[np.ndarray, Variable]:
-    kind, found = checked_values(raw, name, kind)
+def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray, missing: bool) -> tuple[np.ndarray, Variable]:
+    kind, found = checked_values(raw, name, kind, missing)
+    if found.missing:
+        refuse_unseen(raw, name, train)
     refuse_constant(raw, name, kind, train)
     values = kept(raw.arrays[name], kind, found)
     variable = describe(name, kind, values, train, found, raw.levels, raw.columns, raw.near_binary)

@@ -26,12 +26,14 @@ _KEPT: dict[Kind, tuple[str, ...]] = {
 def kept(values: np.ndarray, kind: Kind, found: Survey) -> np.ndarray:
     """The same values in a type that torch can keep; no copy is made where they already are.
 
+    Values some of which are missing stay floats, whatever their kind, for these have NaN.
+
     >>> kept(np.array([[True, False]]), "binary", Survey(0, 1, True)).dtype.name
     'uint8'
     """
-    if values.dtype.name in _KEPT[kind] and values.dtype.isnative:
+    if values.dtype.name in _KEPT["real" if found.missing else kind] and values.dtype.isnative:
         return values
-    if values.dtype.kind == "f" and kind in {"unit", "real"}:
+    if values.dtype.kind == "f" and (found.missing or kind in {"unit", "real"}):
         return cast(values, "float64" if values.dtype.itemsize > 4 else "float32")
     if kind in {"count", "real"} and found.high > np.iinfo(np.int32).max:
         return cast(values, "float64" if kind == "real" else "int64")
@@ -50,7 +52,7 @@ def describe(
 ) -> Variable:
     """The `Variable` of an array; ranges and statistics are of its training rows `train`."""
     shape = values.shape[1:]
-    facts: dict[str, Any] = {"columns": columns, **_range(kind, values, train, found, levels)}
+    facts: dict[str, Any] = {"columns": columns, "missing": found.missing, **_range(kind, values, train, found, levels)}
     likelihood, why = default_likelihood(Variable(name, kind, shape, **facts), near_binary)
     return Variable(name, kind, shape, likelihood=likelihood, why=why, **facts)
 
@@ -74,7 +76,7 @@ def _scale(std: float, mean: float) -> float:
 
 
 def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:
-    """Least, greatest, mean and standard deviation of the given rows, read a chunk at a time.
+    """Least, greatest, mean and standard deviation of what was observed of the given rows, read a chunk at a time.
 
     The mean and the deviation are a column's for data of one dimension, else one number over all.
 
@@ -83,8 +85,8 @@ def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[f
     """
     axis = 0 if values.ndim == 2 else None
     parts = [rows[part] for part in chunks(values) if part.start < len(rows)]
-    low = min(float(values[part].min()) for part in parts)
-    high = max(float(values[part].max()) for part in parts)
+    low = float(np.fmin.reduce([np.fmin.reduce(values[part], axis=None) for part in parts]))
+    high = float(np.fmax.reduce([np.fmax.reduce(values[part], axis=None) for part in parts]))
     mean = _average(lambda part: part, values, parts, axis)
     variance = _average(lambda part: (part - mean) ** 2, values, parts, axis)
     return low, high, _tuple(mean), _tuple(np.sqrt(variance))
@@ -96,9 +98,12 @@ def _average(
     parts: list[np.ndarray],
     axis: int | None,
 ) -> np.ndarray:
-    """Mean of a function of the values; each part of the rows weighs as many rows as it has."""
-    total = sum(of(values[part].astype(np.float64)).mean(axis=axis) * len(part) for part in parts)
-    return np.asarray(total / sum(map(len, parts)))
+    """Mean of a function of the values that were observed."""
+    total, count = np.zeros(()), np.zeros(())
+    for part in parts:
+        found = of(values[part].astype(np.float64))
+        total, count = total + np.nansum(found, axis=axis), count + (~np.isnan(found)).sum(axis=axis)
+    return np.asarray(total / count)
 
 
 def _tuple(values: np.ndarray) -> tuple[float, ...]:

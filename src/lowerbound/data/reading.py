@@ -17,7 +17,7 @@ from lowerbound.errors import InputError
 @final
 @dataclass(frozen=True)
 class Reading:
-    """A source that outlives the process, and what was said about it. See `load_data` for the three.
+    """A source that outlives the process, and what was said about it. See `load_data` for the words.
 
     Example:
         >>> Reading("digits").load().spec.count
@@ -27,25 +27,28 @@ class Reading:
     source: str
     kind: Kind | None = None
     labels: str | None = None
+    missing: bool = False
 
     def load(self, seed: int = 0) -> Dataset:
         """Read the data, split by `seed`."""
-        return load_data(self.source, seed=seed, kind=self.kind, labels=self.labels)
+        return load_data(self.source, seed=seed, kind=self.kind, labels=self.labels, missing=self.missing)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` takes them back."""
-        return asdict(self)
+        """Plain JSON values; `from_json` takes them back. `missing` is told where it is so, as older runs do not."""
+        return {key: value for key, value in asdict(self).items() if key != "missing" or value}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Read what `to_json` wrote; anything else is refused with an `InputError`."""
-        if not isinstance(value, Mapping) or set(value) != {"source", "kind", "labels"}:
+        if not isinstance(value, Mapping) or set(value) - {"missing"} != {"source", "kind", "labels"}:
             raise InputError("this does not say how data were read: it must have source, kind and labels")
-        source, labels = conformed("source", value["source"], str), conformed("labels", value["labels"], str | None)
-        return cls(source, conformed("kind", value["kind"], Kind | None), labels)
+        return cls(**{name: conformed(name, value[name], hint) for name, hint in _HINTS.items() if name in value})
 
 
-def reading_of(data: Any, kind: Kind | None, labels: Any) -> Reading | None:
+_HINTS: dict[str, Any] = {"source": str, "kind": Kind | None, "labels": str | None, "missing": bool}
+
+
+def reading_of(data: Any, kind: Kind | None, labels: Any, missing: bool = False) -> Reading | None:
     """How to read `data` again: by name or absolute path; None for what is only in memory.
 
     Example:
@@ -54,7 +57,8 @@ def reading_of(data: Any, kind: Kind | None, labels: Any) -> Reading | None:
     """
     if not isinstance(data, str | Path) or not isinstance(labels, str | None):
         return None
-    return Reading(str(data) if data in SOURCES else str(Path(data).expanduser().resolve()), kind, labels)
+    source = str(data) if data in SOURCES else str(Path(data).expanduser().resolve())
+    return Reading(source, kind, labels, missing)
 
 
 def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
@@ -65,4 +69,5 @@ def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> D
         return reading.load(spec.split_seed)
     kinds: set[Kind] = {variable.kind for variable in spec.variables}
     labels = reading.labels if reading and isinstance(source, str | Path) else None
-    return load_data(source, seed=spec.split_seed, kind=kinds.pop() if len(kinds) == 1 else None, labels=labels)
+    kind, missing = kinds.pop() if len(kinds) == 1 else None, any(variable.missing for variable in spec.variables)
+    return load_data(source, seed=spec.split_seed, kind=kind, labels=labels, missing=missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, final
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.core.batch import Batch
+from lowerbound.data.missing import incomplete, masked
 from lowerbound.data.spec import DataSpec, Variable
 
 RESIDENT_BYTES = 4 << 30
@@ -23,7 +24,7 @@ PREFETCH = 4
 
 
 class Sampler(Protocol):
-    """Gives out batches of a split with the stored values in them (uint8 stays uint8)."""
+    """Gives out batches of a split with the stored values in them (uint8 stays uint8), and masks of what is missing."""
 
     count: int
 
@@ -85,9 +86,8 @@ class Rows:
         device = torch.device(device)
         fits = self.nbytes <= (_budget(device) if budget is None else budget)
         condition = _Condition(self.spec.condition, self.condition, device)
-        if fits:
-            return _Resident(self._arrays, condition, self.numbers, device)
-        return _Stream(self._arrays, condition, self.numbers, device)
+        sampler = _Resident if fits else _Stream
+        return sampler(self._arrays, condition, self.numbers, device, incomplete(self.spec))
 
 
 @final
@@ -118,17 +118,20 @@ class _Resident:
         condition: _Condition,
         numbers: np.ndarray,
         device: torch.device,
+        missing: Collection[str],
     ) -> None:
         self.count = len(numbers)
         self._device = device
-        self._x = {name: _gathered(array, numbers).to(device) for name, array in arrays.items()}
+        whole = {name: _gathered(array, numbers).to(device) for name, array in arrays.items()}
+        self._x, self._mask = masked(whole, missing)
         self._condition = condition
         self._numbers = torch.from_numpy(numbers).to(device)
 
     def batch(self, index: Tensor) -> Batch:
         index = index.to(self._device)
         x = {name: values.index_select(0, index) for name, values in self._x.items()}
-        return Batch(x, self._condition.at(index), self._numbers.index_select(0, index))
+        mask = self._mask and {name: values.index_select(0, index) for name, values in self._mask.items()}
+        return Batch(x, self._condition.at(index), self._numbers.index_select(0, index), mask)
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
         return map(self.batch, order)
@@ -144,10 +147,11 @@ class _Stream:
         condition: _Condition,
         numbers: np.ndarray,
         device: torch.device,
+        missing: Collection[str],
     ) -> None:
         self.count = len(numbers)
         self._device = device
-        self._arrays, self._condition, self._numbers = arrays, condition, numbers
+        self._arrays, self._condition, self._numbers, self._missing = arrays, condition, numbers, missing
 
     def batch(self, index: Tensor) -> Batch:
         return self._send(self._read(index))
@@ -165,9 +169,10 @@ class _Stream:
         return values.pin_memory() if self._device.type == "cuda" else values
 
     def _send(self, pieces: _Pieces) -> Batch:
-        x = {name: values.to(self._device, non_blocking=True) for name, values in pieces.x.items()}
+        sent = {name: values.to(self._device, non_blocking=True) for name, values in pieces.x.items()}
+        x, mask = masked(sent, self._missing)
         condition = self._condition.at(pieces.index.to(self._device))
-        return Batch(x, condition, pieces.numbers.to(self._device, non_blocking=True))
+        return Batch(x, condition, pieces.numbers.to(self._device, non_blocking=True), mask)
 
 
 @final

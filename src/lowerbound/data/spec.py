@@ -28,7 +28,8 @@ class Variable:
 
     `low` and `high` are the range of the kind (0 and levels - 1, or 0 and 1) where it has one, else the least and the
     greatest value of the training rows. `mean` and `std` are of the training rows, for real values only: one number a
-    column for rows of one dimension, else one number over all. `labels` names the codes of a category.
+    column for rows of one dimension, else one number over all. `labels` names the codes of a category. `missing` says
+    whether some values were not observed; NaN stand for them, and all else is said of the others.
 
     Raises:
         InputError: when the parts contradict each other.
@@ -53,6 +54,7 @@ class Variable:
     std: tuple[float, ...] | None = None
     likelihood: str = ""
     why: str = ""
+    missing: bool = False
 
     def __post_init__(self) -> None:
         for complaint, holds in self._complaints():
@@ -70,13 +72,14 @@ class Variable:
         return self.size * (self.levels or 1) if self.kind == "category" else self.size
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` takes them back."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """Plain JSON values; `from_json` takes them back. `missing` is told where it is so, as older runs do not."""
+        return {key: _plain(value) for key, value in asdict(self).items() if key != "missing" or value}
 
     @classmethod
     def from_json(cls, value: Any) -> Variable:
         """Read what `to_json` wrote; anything else is refused with an `InputError`."""
-        return cls(**_fields(value, _VARIABLE, "a variable"))
+        whole = {"missing": False, **value} if isinstance(value, dict) else value
+        return cls(**_fields(whole, _VARIABLE, "a variable"))
 
     def _complaints(self) -> tuple[tuple[str, bool], ...]:
         statistics = (1, self.size) if len(self.shape) == 1 else (1,)
@@ -238,6 +241,7 @@ def _counts(value: Any) -> dict[str, int]:
 
 _text = _typed(str, "text")
 _whole = _typed(int, "a whole number")
+_truth = _typed(bool, "true or false")
 
 _VARIABLE: dict[str, Callable[[Any], Any]] = {
     "name": _text,
@@ -252,6 +256,7 @@ _VARIABLE: dict[str, Callable[[Any], Any]] = {
     "std": _optional(_many(_number)),
     "likelihood": _text,
     "why": _text,
+    "missing": _truth,
 }
 
 _SPEC: dict[str, Callable[[Any], Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import memory
 from lowerbound.errors import InputError
 
+_NUMERIC = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+"""What columns hold that are numbers, or nothing at all."""
+
 
 def read_csv(path: Path, label: str | None = None) -> Raw:
     """A CSV file with commas; the first line names the columns unless all of it is numbers other than 0, 1, 2, ….
 
-    Empty cells and the usual spellings of a missing value (NA, NaN, null) are refused with their row and column.
+    Empty cells and the usual spellings of a missing value (NA, NaN, null) become NaN.
     """
     has_header = _has_header(path)
     try:
@@ -33,7 +37,7 @@ def read_csv(path: Path, label: str | None = None) -> Raw:
 
 
 def read_parquet(path: Path, label: str | None = None) -> Raw:
-    """A parquet file of numeric columns."""
+    """A parquet file of numeric columns; nulls become NaN."""
     try:
         with pq.ParquetFile(path) as file:
             _refuse_huge(path, file.metadata)
@@ -66,11 +70,9 @@ def _names(place: str, table: pa.Table) -> list[str]:
 
 def _numbers(place: str, name: str, column: pa.ChunkedArray) -> np.ndarray:
     kind = column.type
-    if pa.types.is_null(kind) or column.null_count:
-        _refuse_empty(place, name, column)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+    if not any(is_kind(kind) for is_kind in _NUMERIC):
         return np.array([_number(place, name, row, cell.as_py()) for row, cell in enumerate(_cells(column))])
-    values: np.ndarray = column.to_numpy()
+    values: np.ndarray = (column.cast(pa.float64()) if column.null_count else column).to_numpy()
     return values
 
 
@@ -80,7 +82,7 @@ def _cells(column: pa.ChunkedArray) -> Iterator[pa.Scalar]:
 
 def _number(place: str, name: str, row: int, cell: Any) -> float:
     try:
-        return float(cell)
+        return math.nan if cell is None else float(cell)
     except (ValueError, TypeError):
         raise InputError(
             f"{place}, row {row} (from 0), column {shown(name)!r} holds {shown(cell)!r}, which is no number; "

@@ -38,6 +38,11 @@ class View(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def log_slope(self) -> Tensor:
+        """log |d view / d raw| of each value of a datum, or one number for all of them, in nats."""
+
+    @property
+    @abstractmethod
     def log_volume(self) -> float:
         """Σ log |d view / d raw| over the values of one datum, in nats."""
 
@@ -69,6 +74,11 @@ class Identity(View):
     def inverse(self, value: Tensor) -> Tensor:
         """value, within the range."""
         return value.clamp(self.low, self.high)
+
+    @property
+    def log_slope(self) -> Tensor:
+        """0."""
+        return torch.zeros(())
 
     @property
     def log_volume(self) -> float:
@@ -107,6 +117,11 @@ class Scale(View):
     def inverse(self, value: Tensor) -> Tensor:
         """low + value·(high - low), with value kept to [0, 1]."""
         return value.clamp(0, 1) * self.width + self.low
+
+    @property
+    def log_slope(self) -> Tensor:
+        """-log(high - low)."""
+        return torch.tensor(-math.log(self.width))
 
     @property
     def log_volume(self) -> float:
@@ -152,6 +167,11 @@ class Standardise(View):
     def inverse(self, value: Tensor) -> Tensor:
         """mean + std·value."""
         return value * self.std.to(value.dtype) + self.mean.to(value.dtype)
+
+    @property
+    def log_slope(self) -> Tensor:
+        """-log std."""
+        return -self.std.log()
 
     @property
     def log_volume(self) -> float:
@@ -200,6 +220,11 @@ class Binarise(View):
     def inverse(self, value: Tensor) -> Tensor:
         """value·(levels - 1): for means, the expected grey."""
         return value.clamp(0, 1) * (self.levels - 1)
+
+    @property
+    def log_slope(self) -> Tensor:
+        """0."""
+        return torch.zeros(())
 
     @property
     def log_volume(self) -> float:

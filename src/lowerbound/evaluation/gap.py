@@ -106,11 +106,12 @@ def gap(setup: Setup, rows: Rows, effort: Effort = USUAL, seed: int = 0, watch: 
             reseed(device, derive(seed, "gap", number))
             for name, values in per_datum(model, seen, effort).items():
                 columns[name].append(values.double())
+            columns["volume"].append(setup.volumes(raw))
             done += raw.size
             if watch:
                 watch(done, rows.count)
     found = {name: torch.cat(parts) for name, parts in columns.items()}
-    return {"count": rows.count, **vars(effort), "units": "nats", **summary(found, setup.log_volume)}
+    return {"count": rows.count, **vars(effort), "units": "nats", **summary(found, found["volume"])}
 
 
 def fit_for_gaps(setup: Setup, rows: Rows) -> Latent:
@@ -160,7 +161,7 @@ def _estimates(name: str, found: Marginal | Annealed) -> Columns:
     return {f"{name} log_p": found.log_p, f"{name} stderr": found.stderr, f"{name} khat": found.khat}
 
 
-def summary(found: Columns, log_volume: float = 0.0) -> dict[str, Any]:
+def summary(found: Columns, log_volume: float | Tensor = 0.0) -> dict[str, Any]:
     """The figures from each datum's; see `gap`."""
     names = [name for name in SAMPLERS if f"{name} log_p" in found]
     best = max(names, key=lambda name: found[f"{name} log_p"].mean().item())
@@ -185,7 +186,7 @@ def _of_richer(log_p: Tensor, elbo: Columns) -> dict[str, Any]:
     return {"approximation_gap": estimate(log_p - elbo[FULL]), "gain": estimate(elbo[FULL] - elbo[LOCAL])}
 
 
-def _log_p(found: Columns, name: str, log_volume: float) -> dict[str, Any]:
+def _log_p(found: Columns, name: str, log_volume: float | Tensor) -> dict[str, Any]:
     error = monte_carlo_error(found[f"{name} stderr"])
     return {**estimate(found[f"{name} log_p"] + log_volume), "monte_carlo": error}
 

@@ -44,7 +44,7 @@ def evaluate(
     distortion = −E_q log p(x|z). kl_per_dimension: null where it has no closed form, or dimensions are correlated.
     active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
-    bits_per_dim: −log_p / (size·log 2) where the model gives a mass to the stored levels themselves, else null.
+    bits_per_dim: −log_p / (values·log 2) where the model gives a mass to the stored levels themselves, else null.
 
     A model without a bound (a point posterior: a plain autoencoder) has the distortion and the error alone; its codes
     have no scale by which a unit could be called active. What the recipe's meters found is added under their names,
@@ -90,6 +90,7 @@ class _Tally:
         self._note(perdatum.terms(self.setup.model, trace, particles))
         z = means(self.setup.model.infer(seen))
         self._note(perdatum.error(self.setup, self.spec, raw, self.setup.model.decode(z, seen.c)))
+        self._note({"volume": self.setup.volumes(raw), "values": perdatum.values(raw)})
         self._note_codes(trace, z)
         for meter in self.meters:
             meter.add(trace)
@@ -112,14 +113,14 @@ class _Tally:
         found = {name: torch.cat(parts) for name, parts in self.columns.items()}
         return {
             **(self._of_bound(found) if self.proper else {}),
-            "distortion": estimate(found["distortion"] - self.setup.log_volume),
+            "distortion": estimate(found["distortion"] - found["volume"]),
             "latent": self.codes.mean.numel(),
             "reconstruction_mse": estimate(found["error"]) if "error" in found else None,
             **{name: value for meter in self.meters for name, value in meter.figures().items()},
         }
 
     def _of_bound(self, found: dict[str, Tensor]) -> dict[str, Any]:
-        volume = self.setup.log_volume
+        volume = found["volume"]
         log_p = {**estimate(found["log_p"] + volume), "monte_carlo": monte_carlo_error(found["stderr"])}
         return {
             "particles": round(found["particles"].double().mean().item()),
@@ -131,7 +132,7 @@ class _Tally:
             "ess": {"median": _quantile(found["ess"], 0.5), "min": _quantile(found["ess"], 0.0)},
             "khat": khat_figures(found["khat"]),
             "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
-            "bits_per_dim": bits_per_dim(log_p, self.spec) if self.massive else None,
+            "bits_per_dim": bits_per_dim(log_p, found["values"]) if self.massive else None,
         }
 
 
@@ -158,9 +159,9 @@ def histogram(values: Tensor) -> dict[str, Any] | None:
     return {"low": edges[0].item(), "high": edges[-1].item(), "counts": counts.long().tolist()}
 
 
-def bits_per_dim(log_p: dict[str, float | None], spec: DataSpec) -> dict[str, float | None]:
-    """−log_p / (size · log 2): what a lossless code would need for each stored value."""
-    scale = math.log(2) * sum(variable.size for variable in spec.variables)
+def bits_per_dim(log_p: dict[str, float | None], values: Tensor) -> dict[str, float | None]:
+    """−log_p / (values · log 2): what a lossless code would need for each value there is, `values` (N,) a datum."""
+    scale = math.log(2) * values.double().mean().item()
     value, stderr = log_p["value"], log_p["stderr"]
     return {"value": None if value is None else -value / scale, "stderr": None if stderr is None else stderr / scale}
 

@@ -13,6 +13,7 @@ from lowerbound.core import Batch
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array, checked_values
 from lowerbound.data.describe import kept
+from lowerbound.data.missing import incomplete, masked
 from lowerbound.data.raw import Raw
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
@@ -33,9 +34,9 @@ def batches(spec: DataSpec, x: object) -> list[Batch]:
         InputError: a variable is missing, of another shape, not of the variable's kind, or rows do not match.
     """
     stored = {name: torch.from_numpy(array) for name, array in checked(spec, x).items()}
-    count = len(next(iter(stored.values())))
-    parts = (slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE))
-    return [Batch({name: values[part] for name, values in stored.items()}) for part in parts]
+    values, mask = masked(stored, incomplete(spec))
+    whole = Batch(values, mask=mask)
+    return [whole[start : start + ROWS_AT_ONCE] for start in range(0, whole.size, ROWS_AT_ONCE)]
 
 
 def checked(spec: DataSpec, x: object) -> dict[str, Array]:
@@ -51,7 +52,7 @@ def checked(spec: DataSpec, x: object) -> dict[str, Array]:
 
 
 def checked_variable(variable: Variable, values: object) -> Array:
-    """One variable's rows, in the type in which they are stored.
+    """One variable's rows, in the type in which they are stored; with NaN only if values of it may be missing.
 
     >>> checked_variable(Variable("x", "byte", (2,), 0, 16, levels=17), [[0.0, 16.0]])
     array([[ 0, 16]], dtype=uint8)
@@ -63,8 +64,10 @@ def checked_variable(variable: Variable, values: object) -> Array:
             f"{place} {variable.name!r} has rows of shape {array.shape[1:]}, but the model was made for rows of shape "
             f"{variable.shape}; one datum alone needs a first dimension of 1"
         )
+    if not variable.missing and np.isnan(array).any():
+        raise InputError(f"{place} {variable.name!r} has NaN, and the model is of whole rows; fill them in with impute")
     raw = Raw(place, place, {variable.name: array}, columns=variable.columns, levels=variable.levels or 256)
-    return kept(array, *checked_values(raw, variable.name, variable.kind))
+    return kept(array, *checked_values(raw, variable.name, variable.kind, variable.missing))
 
 
 def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import torch
@@ -35,6 +35,7 @@ from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import Identity, View, view_for
 from lowerbound.errors import InputError
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
+from lowerbound.nets.observing import Observing
 from lowerbound.recipes.latents import PLAIN, Latents, meetings
 from lowerbound.recipes.registry import Setup
 
@@ -58,6 +59,8 @@ LikelihoodName = Literal[
 ]
 NetName = Literal["mlp", "conv", "resnet"]
 Widths = tuple[Count, ...] | None
+Reads = Callable[[Batch], tuple[Tensor, Tensor | None]]
+"""What an encoder is given of a batch: values, and a condition."""
 
 
 @final
@@ -95,7 +98,7 @@ def family(name: str) -> Family:
     return _FAMILIES[name]
 
 
-def reads(variable: Variable, likelihood: str) -> Callable[[Batch], tuple[Tensor, Tensor | None]]:
+def reads(variable: Variable, likelihood: str) -> Reads:
     """What an encoder of one variable is given: levels and codes, and the logarithm of counts, brought to [0, 1].
 
     A likelihood may speak of values from 0 to 255 or of counts without end; read as they are they would start the
@@ -122,7 +125,7 @@ def _small(variable: Variable, likelihood: str) -> Callable[[Tensor], Tensor]:
 class Ends:
     """The data's side of a model of one variable: an encoder's network, and a likelihood over a decoder's.
 
-    variable: what is modelled. encoder: x (B, *shape) -> (B, outputs). decoder: z (..., inputs) -> what the likelihood
+    variable: what is modelled. encoder: x (B, *seen) -> (B, outputs). decoder: z (..., inputs) -> what the likelihood
     reads. likelihood, views: by the variable's name, as `Latent` and `Setup` take them. reads, start: the same.
     """
 
@@ -131,14 +134,25 @@ class Ends:
     decoder: nn.Module
     likelihood: dict[str, Conditional]
     views: dict[str, View]
-    reads: Callable[[Batch], tuple[Any, ...]]
+    reads: Reads
     start: Callable[[Mapping[str, Tensor]], None]
+    seen: tuple[int, ...]
 
 
 def ends(
-    spec: DataSpec, outputs: int, inputs: int, *, net: NetName, hidden: Widths, activation: str, likelihood: str
+    spec: DataSpec,
+    outputs: int,
+    inputs: int,
+    *,
+    net: NetName,
+    hidden: Widths,
+    activation: str,
+    likelihood: str,
+    told: int = 0,
 ) -> Ends:
     """Networks and likelihood for data of one variable: an encoder to `outputs` numbers, a decoder from `inputs`.
+
+    told: numbers that the encoder is given beside a datum.
 
     Raises:
         InputError: several variables, or a network or likelihood that does not fit.
@@ -146,7 +160,32 @@ def ends(
     x = only_variable(spec)
     name, widths = likelihood_name(likelihood, x), SUGGESTED_HIDDEN[net] if hidden is None else hidden
     outward = decoder(net, inputs, x.shape, family(name).per_value(x), widths, activation)
-    return between(x, name, encoder(net, x.shape, outputs, widths, activation), outward, outward.start_at)
+    return between(x, name, encoder(net, x.shape, outputs, widths, activation, told), outward, outward.start_at)
+
+
+def observing_ends(spec: DataSpec, outputs: int, inputs: int, **chosen: Any) -> Ends:
+    """The same; where values may be missing, of an encoder that is told which were observed.
+
+    Pierre-Alexandre Mattei and Jes Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data sets",
+    2019, show it zeros for the missing and nothing more.
+    """
+    x = only_variable(spec)
+    if not x.missing:
+        return ends(spec, outputs, inputs, **chosen)
+    sides = ends(spec, outputs, inputs, told=x.size, **chosen)
+    inward, read = Observing(sides.encoder, len(x.shape)), _with_mask(sides.reads, x)
+    return replace(sides, encoder=inward, reads=read, seen=(2, *x.shape))
+
+
+def _with_mask(read: Reads, variable: Variable) -> Reads:
+    """What the encoder is given, and beside it which values were observed."""
+
+    def both(batch: Batch) -> tuple[Tensor, Tensor | None]:
+        (x, c), mask = read(batch), batch.mask_of(variable.name)
+        seen = torch.ones_like(x) if mask is None else mask.to(x.dtype)
+        return torch.stack([x, seen], -1 - len(variable.shape)), c
+
+    return both
 
 
 def between(
@@ -162,6 +201,7 @@ def between(
         {x.name: view_for(x, likelihood)},
         reads(x, likelihood),
         lambda means: start_at(chosen.start(means[x.name], x)),
+        x.shape,
     )
 
 
@@ -190,9 +230,10 @@ def gaussian_vae(
     Default estimator: `Pathwise`; default latents: N(0, I) prior and factorised Gaussian posterior.
     """
     width = latents.width(latent)
-    sides = ends(spec, width, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    chosen = {"net": net, "hidden": hidden, "activation": activation, "likelihood": likelihood}
+    sides = observing_ends(spec, width, latent, **chosen)
     posterior = latents.after(sides.encoder, latent)
-    prior = latents.before(latent, posterior, sides.variable.shape)
+    prior = latents.before(latent, posterior, sides.seen)
     return Setup(
         Latent(prior, posterior, sides.likelihood, sides.reads),
         sides.views,

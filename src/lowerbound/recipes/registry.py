@@ -74,6 +74,16 @@ class Setup:
         """Nats to add to the model's log p(x) for log p of the data as given."""
         return sum(view.log_volume for view in self.views.values())
 
+    def volumes(self, batch: Batch) -> Tensor:
+        """The same for each datum of a batch, (B,): of a datum's values only those that were observed count."""
+        return torch.stack([self._volumes(name, batch) for name in self.views]).sum(0)
+
+    def _volumes(self, name: str, batch: Batch) -> Tensor:
+        view, mask, x = self.views[name], batch.mask_of(name), batch.x[name]
+        if mask is None:
+            return torch.full((batch.size,), view.log_volume, device=x.device)
+        return (mask * view.log_slope.to(x.device)).flatten(1).sum(1).to(torch.get_default_dtype())
+
     @property
     def random_views(self) -> bool:
         """Whether two looks at the same data differ (dynamic binarisation)."""

@@ -46,13 +46,16 @@ def spread(rows: int, count: int, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def mean_values(setup: Setup, rows: Sampler, device: torch.device) -> dict[str, Tensor]:
-    """Return the mean of each variable over the rows, as its view expects it."""
+    """Return the mean of what was observed of each variable over the rows, as its view expects it.
+
+    Where nothing was (a pixel that no row has) it is 0.
+    """
     index = torch.arange(0, rows.count, -(-rows.count // MOST_ROWS), device=device)
     sums: dict[str, Tensor] = {}
     for batch in rows.batches(index.split(ROWS_AT_ONCE)):
-        for name, values in expected(setup, batch):
-            sums[name] = sums.get(name, torch.zeros_like(values[0])) + values.sum(0)
-    return {name: (total / len(index)).to(torch.get_default_dtype()) for name, total in sums.items()}
+        for name, found in expected(setup, batch):
+            sums[name] = sums.get(name, torch.zeros_like(found)) + found
+    return {name: (total / count.clamp_min(1)).to(torch.get_default_dtype()) for name, (total, count) in sums.items()}
 
 
 def in_order(rows: Sampler, device: torch.device) -> Iterator[Tensor]:
@@ -61,5 +64,11 @@ def in_order(rows: Sampler, device: torch.device) -> Iterator[Tensor]:
 
 
 def expected(setup: Setup, batch: Batch) -> Iterator[tuple[str, Tensor]]:
-    """Return the variables of a batch through their views, in double precision."""
-    return ((name, setup.views[name].expected(values).double()) for name, values in batch.x.items())
+    """Return, of each variable of a batch through its view, the sum and the number of what was observed, (2, *shape).
+
+    In double precision.
+    """
+    for name, stored in batch.x.items():
+        values, mask = setup.views[name].expected(stored).double(), batch.mask_of(name)
+        seen = torch.ones_like(values) if mask is None else mask.double()
+        yield name, torch.stack([(values * seen).sum(0), seen.sum(0)])

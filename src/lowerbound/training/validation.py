@@ -50,9 +50,11 @@ class Validation:
                 sums += self._sums(loss, self.batches[number])
         loss.train()
         scores, count = self.world.sum(sums).tolist()
-        return float(scores / count + loss.setup.log_volume)
+        return float(scores / count)
 
     def _sums(self, loss: Loss, index: Tensor) -> Tensor:
-        terms = loss.terms(loss.setup.see(self.rows.batch(index)))
-        scores = -torch.stack(list(terms.values())).sum(dtype=torch.float64)
+        raw = self.rows.batch(index)
+        terms = loss.terms(loss.setup.see(raw))
+        scores = loss.setup.volumes(raw).sum(dtype=torch.float64)
+        scores = scores - torch.stack(list(terms.values())).sum(dtype=torch.float64)
         return torch.stack([scores, torch.full_like(scores, len(index))])
