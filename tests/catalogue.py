@@ -105,6 +105,7 @@ SMALL: dict[str, Any] = {
     "transforms": 2,
     "latents": (3, 2),
     "between": (4,),
+    "within": 2,
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

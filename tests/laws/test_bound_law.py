@@ -238,9 +238,10 @@ def test_named_latents_add_up() -> None:
 
 
 def is_line(trace: Trace) -> bool:
-    """Whether z is one real number, with a density."""
+    """Whether z is one real number, with a density, and the only latent."""
     q = named(trace.q).get("z")
-    return trace.proper and q is not None and q.event_shape == (1,) and not q.support.is_discrete
+    alone = trace.proper and q is not None and len(trace.named_z) == 1
+    return alone and q.event_shape == (1,) and not q.support.is_discrete
 
 
 def quadrature(model: Model, b: Batch) -> Tensor:

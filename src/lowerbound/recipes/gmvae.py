@@ -1,0 +1,53 @@
+"""The Gaussian mixture variational autoencoder: clusters of any shape."""
+
+from __future__ import annotations
+
+from lowerbound.arguments import Count, NonNegativeInt
+from lowerbound.core import Chain, Link, MixtureGiven, standard_normal
+from lowerbound.data.spec import DataSpec
+from lowerbound.nets import decoder
+from lowerbound.recipes import latents, parts
+from lowerbound.recipes.clustering import Share, clustering
+from lowerbound.recipes.deep_vae import gaussian
+from lowerbound.recipes.registry import Setup, recipe
+
+
+@recipe("gmvae")
+def gmvae(
+    spec: DataSpec,
+    *,
+    latent: Count = 10,
+    within: Count = 5,
+    net: parts.NetName = "mlp",
+    hidden: parts.Widths = None,
+    between: tuple[Count, ...] = (100,),
+    activation: str = "relu",
+    likelihood: parts.LikelihoodName = "auto",
+    components: Count = 10,
+    ahead: Share = 0.3,
+    anneal: NonNegativeInt = 0,
+    restarts: Count = 10,
+) -> Setup:
+    """Gaussian mixture VAE: a vae whose prior is a mixture of clusters that a second latent, w, bends into any shape.
+
+    Choose it over vade where clusters are no Gaussians in the space of codes. p(w) p(z|w) p(x|z), where p(z|w) = Σ_k
+    π_k N(z; μ_k(w), σ_k²(w)), the component summed out exactly; q(z|x) q(w|z), since w speaks of x through z alone. Nat
+    Dilokthanakul et al., "Deep unsupervised clustering with Gaussian mixture variational autoencoders", 2016, whose
+    q(w|x) reads x instead, and whose weights π are held equal.
+
+    Args:
+        within: dimensions of w, which says where within a cluster a datum is.
+        between: widths of the perceptrons between z and w, from the side of z.
+        components: how many clusters there are to be.
+        ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
+        anneal: steps over which the weight of the rate then rises from 0.
+        restarts: fits of the mixture, of which the likeliest is taken.
+    """
+    ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    prior = MixtureGiven(decoder("mlp", within, (components, latent), 2, between, activation), components)
+    links = {
+        "z": Link(prior, latents.gaussian(ends.encoder, latent)),
+        "w": Link(standard_normal(within), gaussian(latent, within, between, activation)),
+    }
+    model = Chain(links, ends.likelihood, ends.reads)
+    return clustering(model, ends, prior, components, ahead, anneal, restarts)
