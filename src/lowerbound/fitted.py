@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.core import Batch, Marginal
+from lowerbound.core import Batch, Marginal, Model
 from lowerbound.core.marginal import joined
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array
@@ -29,8 +29,11 @@ from lowerbound.evaluation import codes, metrics, perdatum, rawdata
 from lowerbound.evaluation.annealing import USUAL_WALK, Walk, annealed, sandwiched
 from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.attributes import Direction, direction
+from lowerbound.evaluation.clustering import Clusters, responsibilities, restricted
 from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
+from lowerbound.evaluation.imputation import USUAL_MANNER, Imputed, Manner, imputed, tolerant
+from lowerbound.evaluation.imputation import joined as completed
 from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.perdatum import Particles
@@ -92,11 +95,31 @@ class Fitted:
 
     def sample(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data: z ~ p(z), then E[x|z], or with mean=False a draw of p(x|z)."""
-        show = rawdata.means if mean else rawdata.draws
-        counts = [min(ROWS_AT_ONCE, n - done) for done in range(0, _positive("the number of samples", n), ROWS_AT_ONCE)]
         with self._drawing(seed, "sample"):
-            px = (self.setup.model.generate(count) for count in counts)
-            return rawdata.joined([show(self.setup, self.spec, part) for part in px])
+            return self._generated(self.setup.model, _positive("the number of samples", n), mean)
+
+    def sample_clusters(self, n: int, seed: int = 0, mean: bool = True) -> Values:
+        """n new data of each of the model's C clusters, as `sample` draws them, (C, n, ...).
+
+        Raises:
+            InputError: a model without clusters to draw from.
+        """
+        with self._drawing(seed, "sample"):
+            each = [self._generated(only, _positive("the number of samples", n), mean) for only in self._restricted()]
+        return _each(_joined(each), lambda rows: _in_rows(rows, n))
+
+    def clusters(self, x: Values, particles: int = 100, seed: int = 0) -> Clusters:
+        """Which of the model's clusters each row is of: `labels` (N,), and p(k|x) of each, `responsibilities` (N, C).
+
+        particles: draws of z a row, over which p(k|z) is averaged. See `evaluation.clustering`.
+
+        Raises:
+            InputError: a model without clusters.
+        """
+        count = _positive("particles", particles)
+        with self._drawing(seed, "clusters"):
+            seen = (self.setup.steady(batch.to(self.device)) for batch in rawdata.batches(self.spec, x))
+            return Clusters.of(torch.cat([responsibilities(self.setup.model, part, count) for part in seen]))
 
     def encode(self, x: Values) -> Array:
         """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
@@ -274,6 +297,25 @@ class Fitted:
         """Bounds on log p(x) of data that the model makes, from both sides; see `evaluation.annealing.sandwiched`."""
         return sandwiched(self.setup, _positive("count", count), walk, seed, watch)
 
+    def impute(
+        self, x: Values, manner: Manner = USUAL_MANNER, seed: int = 0, watch: Watch | None = None
+    ) -> Imputed:
+        """Rows with NaN completed: each entry that is missing at its mean given those observed; see
+        `evaluation.imputation`.
+
+        x: rows as the model was trained on, whether or not it was trained on rows with missing values. manner: by how
+        many particles, with how many draws of the whole row, and whether by mean or median.
+
+        Raises:
+            InputError: the model encodes to points.
+        """
+        manner.check()
+        spec, parts = tolerant(self.spec), list[Imputed]()
+        with self._drawing(seed, "impute"):
+            for stored in watched(rawdata.batches(spec, x), watch):
+                parts += imputed(self.setup, spec, stored.to(self.device), manner)
+        return completed(parts)
+
     def evaluate(
         self,
         data: Any = None,
@@ -354,6 +396,17 @@ class Fitted:
             reseed(self.device, derive(seed, purpose))
             yield
 
+    def _generated(self, model: Model, n: int, mean: bool) -> Values:
+        """n draws from a model of the data's form, or the means of such."""
+        show = rawdata.means if mean else rawdata.draws
+        px = (model.generate(min(ROWS_AT_ONCE, n - done)) for done in range(0, n, ROWS_AT_ONCE))
+        return rawdata.joined([show(self.setup, self.spec, part) for part in px])
+
+    def _restricted(self) -> list[Model]:
+        """The model of each cluster alone."""
+        count = len(self.clusters(self._lowest(), 1).responsibilities[0])
+        return [restricted(self.setup.model, number) for number in range(count)]
+
     def _posteriors(self, x: Values) -> Iterator[Any]:
         """q(z|x) of chunks of the rows, as they are without noise."""
         for batch in rawdata.batches(self.spec, x):
@@ -408,9 +461,12 @@ class Fitted:
 
     def _layout(self) -> codes.Layout:
         """How codes lie in a matrix, seen on a datum of least values."""
-        lowest = {variable.name: np.full((1, *variable.shape), variable.low) for variable in self.spec.variables}
         with torch.no_grad():
-            return codes.Layout.of(codes.means(next(self._posteriors(lowest))))
+            return codes.Layout.of(codes.means(next(self._posteriors(self._lowest()))))
+
+    def _lowest(self) -> dict[str, Array]:
+        """A datum of least values."""
+        return {variable.name: np.full((1, *variable.shape), variable.low) for variable in self.spec.variables}
 
     def _codes(self, z: object, width: int) -> Tensor:
         found = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
@@ -432,6 +488,10 @@ def _each(values: Values, change: Callable[[Array], Array]) -> Values:
     if isinstance(values, Mapping):
         return {name: change(array) for name, array in values.items()}
     return change(values)
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    return rawdata.joined([dict(p) if isinstance(p, Mapping) else {"x": np.asarray(p)} for p in parts])
 
 
 def _in_rows(data: Array, steps: int) -> Array:

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, get_origin
 
 import tyro
 
-from lowerbound.cli import describe, explore, gap, generate, judge, measure, report, sandwich, train
+from lowerbound.cli import cluster, describe, explore, gap, generate, judge, measure, report, sandwich, train
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
 
@@ -30,6 +30,7 @@ VERBS: dict[str, type[Verb]] = {
     "interpolate": explore.Interpolate,
     "traverse": explore.Traverse,
     "attributes": explore.Attributes,
+    "cluster": cluster.Cluster,
     "encode": generate.Encode,
     "decode": generate.Decode,
     "features": judge.Features,

@@ -25,6 +25,11 @@ class Clusters(NamedTuple):
     labels: Array
     responsibilities: Array
 
+    @classmethod
+    def of(cls, responsibilities: Tensor) -> Clusters:
+        """The clusters of rows of these probabilities, (N, C)."""
+        return cls(responsibilities.argmax(1).cpu().numpy(), responsibilities.cpu().numpy())
+
 
 @torch.no_grad()
 def responsibilities(model: Model, batch: Batch, particles: int) -> Tensor:
