@@ -76,6 +76,11 @@ class Shards:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def mapped(self) -> list[np.ndarray]:
+        """The files' values, mapped into memory."""
+        return [shard.rows for shard in self._shards]
+
     def __getitem__(self, chosen: Any) -> Any:
         if isinstance(chosen, slice):
             return self._slice(*chosen.indices(len(self)))
