@@ -32,6 +32,8 @@ from lowerbound.evaluation.attributes import Direction, direction
 from lowerbound.evaluation.clustering import Clusters, responsibilities, restricted
 from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
+from lowerbound.evaluation.imputation import USUAL_MANNER, Imputed, Manner, imputed, tolerant
+from lowerbound.evaluation.imputation import joined as completed
 from lowerbound.evaluation.paths import axes
 from lowerbound.evaluation.paths import path as path_between
 from lowerbound.evaluation.perdatum import Particles
@@ -294,6 +296,22 @@ class Fitted:
     ) -> dict[str, Any]:
         """Bounds on log p(x) of data that the model makes, from both sides; see `evaluation.annealing.sandwiched`."""
         return sandwiched(self.setup, _positive("count", count), walk, seed, watch)
+
+    def impute(self, x: Values, manner: Manner = USUAL_MANNER, seed: int = 0, watch: Watch | None = None) -> Imputed:
+        """Rows with NaN completed: what is missing at its mean given what was observed; see `evaluation.imputation`.
+
+        x: rows as the model was trained on, whether or not it was trained on rows with missing values. manner: by how
+        many particles, with how many draws of the whole row, and whether by mean or median.
+
+        Raises:
+            InputError: the model encodes to points.
+        """
+        manner.check()
+        spec, parts = tolerant(self.spec), list[Imputed]()
+        with self._drawing(seed, "impute"):
+            for stored in watched(rawdata.batches(spec, x), watch):
+                parts += imputed(self.setup, spec, stored.to(self.device), manner)
+        return completed(parts)
 
     def evaluate(
         self,

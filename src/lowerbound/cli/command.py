@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, get_origin
 
 import tyro
 
-from lowerbound.cli import cluster, describe, explore, gap, generate, judge, measure, report, sandwich, train
+from lowerbound.cli import cluster, describe, explore, gap, generate, impute, judge, measure, report, sandwich, train
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
 
@@ -36,6 +36,7 @@ VERBS: dict[str, type[Verb]] = {
     "features": judge.Features,
     "disentanglement": judge.Disentanglement,
     "anomaly": judge.Anomaly,
+    "impute": impute.Impute,
     "report": report.Report,
     "recipes": describe.Recipes,
     "data": describe.Data,

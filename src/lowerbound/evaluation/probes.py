@@ -11,7 +11,7 @@ import numpy as np
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.rows import Rows
-from lowerbound.data.spec import SPLITS, DataSpec
+from lowerbound.data.spec import SPLITS, DataSpec, Variable
 from lowerbound.errors import InputError
 
 Array = np.ndarray
@@ -83,12 +83,18 @@ def labelled(data: Dataset, rows: int) -> tuple[dict[str, dict[str, Array]], Spl
 
 
 def plain(spec: DataSpec, x: Mapping[str, Array]) -> Array:
-    """All values of a datum in one row, (N, V), a category's codes one-hot."""
-    columns = [
-        np.eye(v.levels, dtype=np.float32)[x[v.name]] if v.kind == "category" and v.levels else x[v.name]
-        for v in spec.variables
-    ]
+    """All values of a datum in one row, (N, V), a category's codes one-hot; for missing ones the mean, or no code."""
+    columns = [_one_hot(v, x[v.name]) if v.kind == "category" else _whole(v, x[v.name]) for v in spec.variables]
     return np.concatenate([each.reshape(len(each), -1).astype(np.float32) for each in columns], 1)
+
+
+def _one_hot(variable: Variable, codes: Array) -> Array:
+    levels = variable.levels or 1
+    return np.eye(levels + 1, levels, dtype=np.float32)[np.nan_to_num(codes, nan=levels).astype(int)]
+
+
+def _whole(variable: Variable, values: Array) -> Array:
+    return np.where(np.isnan(values), variable.mean or 0.0, values) if variable.missing else values
 
 
 def probe(codes: Splits, raw: Splits, labels: Splits) -> dict[str, Any]:
