@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -36,8 +37,9 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     (`lowerbound recipes vae`). The others are of training:
 
     kind: what the values are; real columns are standardised by the training rows. auto tells 0/1, counts and [0, 1]
-    from the rest by the rows that `fit` is given, and the likelihood auto follows. epochs, batch_size, lr,
-    weight_decay, clip, device: see `Settings`; a pass is over batches of equal size, at most batch_size. patience:
+    from the rest by the rows that `fit` is given, and the likelihood auto follows. epochs, lr, weight_decay, clip,
+    device: see `Settings`. batch_size: rows a step at most, for a pass is over batches of equal size; auto is a 32nd of
+    the rows between 16 and 128, so that few rows make for steps enough. patience:
     epochs without a better validation bound after which to stop. validation_fraction: of the rows, to choose the best
     weights by; with too few rows for one, all are trained on and the last weights are kept. warm_start: whether `fit`
     begins at the weights of the last fit, on the old scale of the columns. random_state: fixes all that is random.
@@ -49,7 +51,7 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     kind: Kind | Literal["auto"] = "real"
     epochs: int = 50
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = "auto"
     lr: float = 1e-3
     weight_decay: float = 0.0
     clip: float | None = None
@@ -71,6 +73,8 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
         former = getattr(self, "trained_", None) if self.warm_start else None
         variable = former.variable if former else self._described(x, train)
+        if self.patience is not None and not len(validation):
+            raise InputError("patience needs rows to validate on; give more rows or a larger validation_fraction")
         data = dataset(x, variable, train, validation)
         self.trained_ = self._train(data, self._settings(len(train), seed), former)
         return self
@@ -176,8 +180,13 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _train(self, data: Dataset, settings: Settings, former: Trained | None, keep_moments: bool = False) -> Trained:
         new = record(self.recipe, self._arguments(), data, settings)
         progress = shown_on(sys.stderr) if self.verbose else Silent()
+        if former and not former.fits(new):
+            raise InputError(
+                "warm_start and partial_fit go on with the model there is; fit one of other arguments anew"
+            )
         try:
-            return Trained.by(new, data, progress, former and former.start, keep_moments)
+            with config_context(array_api_dispatch=False):  # scikit-learn itself may be asked for a density of codes
+                return Trained.by(new, data, progress, former and former.start, keep_moments)
         except Interrupted:  # a search over settings would take it for a failure of these, and go on with the next
             raise KeyboardInterrupt from None
 
@@ -186,8 +195,10 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return {name: plain(value) for name, value in self.get_params(deep=False).items() if name in known}
 
     def _settings(self, rows: int, seed: int) -> Settings:
-        names = ("epochs", "batch_size", "lr", "weight_decay", "clip", "patience", "device")
-        asked = Settings(**{name: plain(getattr(self, name)) for name in names}, seed=seed)
+        names = ("epochs", "lr", "weight_decay", "clip", "patience", "device")
+        given = {name: plain(getattr(self, name)) for name in names}
+        most = min(128, max(16, rows // 32)) if self.batch_size == "auto" else plain(self.batch_size)
+        asked = Settings(**given, batch_size=most, seed=seed)
         return replace(asked, batch_size=even(rows, asked.batch_size))
 
     def _resume(self, trained: Trained) -> None:

@@ -18,6 +18,7 @@ from lowerbound.errors import InputError
 from lowerbound.fitted import Fitted
 from lowerbound.run.folder import Record, Run, modules_of
 from lowerbound.run.settings import Settings
+from lowerbound.run.tensors import outline_of
 from lowerbound.training.loop import train
 from lowerbound.training.progress import Progress
 from lowerbound.training.start import Start
@@ -60,6 +61,11 @@ class Trained:
     def read(cls, path: str | Path) -> Self:
         """Open the folder of a run, whoever trained it."""
         return cls(_read(Run.open(path).path), {}, 0)
+
+    def fits(self, new: Record) -> bool:
+        """Whether a run such as `new` can begin at these weights: what they are named and how large they are."""
+        outlines = [outline_of(modules_of(Run(Path(), each).outline()).state_dict()) for each in (self.record, new)]
+        return outlines[0] == outlines[1]
 
     @property
     def variable(self) -> Variable:
