@@ -55,13 +55,17 @@ class Inspection:
             InputError: NaN, unless missing; infinite, or too large to square.
         """
         rows = _floats(values).flatten(1)
-        good = rows.abs() <= torch.finfo(rows.dtype).max ** 0.5 / 1e3
-        bad = ~(good | rows.isnan()) if self.missing else ~good
-        if bad.any():
+        most = torch.finfo(rows.dtype).max ** 0.5 / 1e3
+        if len(rows) and not all(
+            extreme.abs() <= most for extreme in rows.aminmax()
+        ):  # NaN among the rows is NaN among these
+            bad = ~(rows.abs() <= most) & ~(rows.isnan() & self.missing)
             self._refuse(rows, bad, numbers)
         return rows.to(self.device)
 
     def _refuse(self, rows: Tensor, bad: Tensor, numbers: Numbers) -> None:
+        if not bad.any():
+            return
         row, column = bad.nonzero()[0].tolist()
         value, place = rows[row, column].item(), self.where(int(numbers[row]), column)
         if value != value:
@@ -122,7 +126,7 @@ class OnDisk(Blocks):
         return _mixed(pieces, self.width, size, generator)
 
     def _read(self, places: slice | np.ndarray) -> Block:
-        numbers = self._numbers[places] if isinstance(places, slice) else np.asarray(self._numbers)[places]
+        numbers = self._called(places)
         together = len(numbers) == numbers[-1] - numbers[0] + 1
         chosen = slice(numbers[0], numbers[-1] + 1) if together else np.asarray(numbers)
         rows = self._inspection.rows(np.asarray(self._array[chosen]), numbers)
@@ -130,6 +134,12 @@ class OnDisk(Blocks):
         if self._weights is None:
             return Block.even(rows)
         return Block(rows, torch.from_numpy(np.array(self._weights[chosen])).to(rows))
+
+    def _called(self, places: slice | np.ndarray) -> Numbers:
+        """The numbers of rows by their places among those that are meant."""
+        if isinstance(self._numbers, np.ndarray):
+            return self._numbers[places]
+        return self._numbers[places] if isinstance(places, slice) else places
 
 
 @runtime_checkable
