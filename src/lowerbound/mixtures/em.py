@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ def begin(
     centres = start.centres(scaling(rows), restarts, components, generator)
     first = Mixture(Proportions.even(restarts, components, rows.device), pooled)
     found = (_assigned(pooled, *block, nearest(scaling(block.rows), centres)) for block in blocks)
-    return maximisation(first, reduce(add, found), rows[:SPARE_ROWS], generator)[0]
+    return maximisation(first, reduce(add, found), rows[:SPARE_ROWS], generator).mixture
 
 
 def expectation(mixture: Mixture, blocks: Blocks) -> Expectation:
@@ -87,27 +87,34 @@ def fit(mixture: Mixture, blocks: Blocks, until: Until = Until()) -> Fit:
     climbers = _Climbers.at(mixture)
     for step in range(1, until.steps + 1):
         found = expectation(climbers.mixture, blocks)
-        higher, lost = maximisation(climbers.mixture, found, spare, generator)
+        higher, lost, _ = maximisation(climbers.mixture, found, spare, generator)
         climbers = climbers.moved(higher, found, lost, until.tolerance, step == until.steps)
         if not climbers.left:
             break
     return climbers.best()
 
 
-def maximisation(
-    mixture: Mixture, found: Expectation, spare: Tensor, generator: torch.Generator
-) -> tuple[Mixture, Tensor]:
-    """The M-step, and which components (R, K) were lost and begin anew.
+class Maximised(NamedTuple):
+    """What the M-step made; which components (R, K) were lost and begin anew; and the sums it was made from."""
+
+    mixture: Mixture
+    lost: Tensor
+    found: Expectation
+
+
+def maximisation(mixture: Mixture, found: Expectation, spare: Tensor, generator: torch.Generator) -> Maximised:
+    """The M-step, in which lost components begin anew at some of the spare rows.
 
     A component is lost if it counts for less than half a row, or if its covariance is singular.
     """
     higher = mixture.refit(found)
     lost = (found.counts < mixture.weights.least) | ~higher.components.sound
     if not lost.any():
-        return higher, lost
-    higher = mixture.refit(_reseeded(mixture, found, lost, _badly_explained(mixture, spare, generator), spare))
+        return Maximised(higher, lost, found)
+    mended = _reseeded(mixture, found, lost, _badly_explained(mixture, spare, generator), spare)
+    higher = mixture.refit(mended)
     _sound(higher.components)
-    return higher, lost
+    return Maximised(higher, lost, mended)
 
 
 @final
