@@ -73,3 +73,27 @@ def test_cifar10_has_its_known_channel_means() -> None:
     assert data.condition is not None
     assert np.bincount(data.condition).tolist() == [6_000] * 10
     assert data.spec.likelihood == "discretized-logistic-mixture"
+
+
+TABLES = {
+    "letter": ((20_000, 16), 26, "byte"),
+    "satellite": ((6_435, 36), 6, "byte"),
+    "shuttle": ((58_000, 9), 7, "real"),
+    "ionosphere": ((351, 33), 2, "real"),
+    "pima": ((768, 8), 2, "real"),
+    "pima-missing": ((768, 8), 2, "real"),
+    "glass": ((214, 9), 6, "real"),
+    "vowel": ((990, 9), 11, "real"),
+    "vehicle": ((846, 18), 4, "count"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_of_mlbench_have_their_known_sizes(name: str) -> None:
+    pytest.importorskip("rdata")
+    data = load_data(name, missing=True)
+    about = data.spec.variables[0]
+    assert data.spec.condition is not None
+    assert (data.arrays["x"].shape, len(data.spec.condition.labels or ()), about.kind) == TABLES[name]
+    assert about.missing == (name == "pima-missing")
+    assert np.isnan(data.arrays["x"]).sum() == (652 if about.missing else 0)

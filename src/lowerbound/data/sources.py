@@ -1,4 +1,4 @@
-"""Data sets by name: `digits` and `shapes` need no network; the others are fetched once, checked, kept in the cache."""
+"""Data sets by name: some need no network; the others are fetched once, checked, kept in the cache."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from lowerbound.data.fetch import Way, debian, fetched, https, https_archive, npm, system, then, unfit
 from lowerbound.data.raw import Raw
+from lowerbound.data.rtables import BY_HAND, R_TABLES
 from lowerbound.data.shapes import FULL, SMALL
 from lowerbound.data.store import cache
 from lowerbound.errors import InputError
@@ -216,6 +217,37 @@ _DIGITS = Source(
     {},
 )
 
+
+def _decode_measurements(name: str, load: str) -> Callable[[Path], Raw]:
+    def decode(folder: Path) -> Raw:
+        from sklearn import datasets  # slow to import, and nothing else here needs it
+
+        found = getattr(datasets, load)()
+        columns, names = tuple(map(str, found.feature_names)), tuple(map(str, found.target_names))
+        return Raw(name, name, {"x": found.data}, found.target, columns, label_names=names)
+
+    return decode
+
+
+_BREAST_CANCER = Source(
+    "breast-cancer",
+    "569 tumours, 30 measurements each, malignant or benign; comes with scikit-learn, needs no network",
+    _decode_measurements("breast-cancer", "load_breast_cancer"),
+    {},
+)
+
+_WINE = Source(
+    "wine",
+    "178 wines of three growers, 13 measurements each; comes with scikit-learn, needs no network",
+    _decode_measurements("wine", "load_wine"),
+    {},
+)
+
+_TABLES = tuple(
+    Source(table.name, table.summary, table.decode, {table.file: table.digest}, table.ways, BY_HAND)
+    for table in R_TABLES
+)
+
 _SHAPES = Source(
     "shapes",
     "92 160 drawings of a square, ellipse or heart, 32×32 black and white, with their five factors; needs no network",
@@ -231,6 +263,10 @@ _SHAPES_FULL = Source(
 )
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL)
+    source.name: source
+    for source in (
+        *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL),
+        *(_BREAST_CANCER, _WINE, *_TABLES),
+    )
 }
 """Name -> source."""
