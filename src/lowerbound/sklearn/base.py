@@ -37,7 +37,8 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     (`lowerbound recipes vae`). The others are of training:
 
     kind: what the values are; real columns are standardised by the training rows. auto tells 0/1, counts and [0, 1]
-    from the rest by the rows that `fit` is given, and the likelihood auto follows. epochs, lr, weight_decay, clip,
+    from the rest by the rows that `fit` is given, and the likelihood auto follows. missing: whether NaN are values that
+    were not observed, of which the bound says nothing; else they are refused. epochs, lr, weight_decay, clip,
     device: see `Settings`. batch_size: rows a step at most, for a pass is over batches of equal size; auto is a 32nd of
     the rows between 16 and 128, so that few rows make for steps enough. patience:
     epochs without a better validation bound after which to stop. validation_fraction: of the rows, to choose the best
@@ -50,6 +51,7 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """
 
     kind: Kind | Literal["auto"] = "real"
+    missing: bool = False
     epochs: int = 50
     batch_size: int | Literal["auto"] = "auto"
     lr: float = 1e-3
@@ -164,18 +166,21 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = bool(self.missing)
         return tags
 
     def _given(self, X: Any, reset: bool = False, least: int = 1) -> Array:
         """The rows, checked as scikit-learn checks them, in memory that torch may take as it is."""
         if not reset:
             check_is_fitted(self)
-        x = validate_data(self, X, reset=reset, ensure_min_samples=least)
+        finite = "allow-nan" if self.missing else True
+        x = validate_data(self, X, reset=reset, ensure_min_samples=least, ensure_all_finite=finite)
         return np.require(x, requirements=["C", "W"])
 
     def _described(self, x: Array, train: Array) -> Variable:
         names = getattr(self, "feature_names_in_", None)
-        return described(x, self.kind, train, None if names is None else tuple(map(str, names)))
+        columns = None if names is None else tuple(map(str, names))
+        return described(x, self.kind, train, columns, bool(self.missing))
 
     def _train(self, data: Dataset, settings: Settings, former: Trained | None, keep_moments: bool = False) -> Trained:
         new = record(self.recipe, self._arguments(), data, settings)
@@ -292,6 +297,7 @@ def _recorded(estimator: type[RecipeEstimator], trained: Trained) -> dict[str, A
         **kept.arguments,
         **kept.settings.to_json(),
         "kind": trained.variable.kind,
+        "missing": trained.variable.missing,
         "random_state": kept.settings.seed,
     }
     return {field.name: found[field.name] for field in fields(estimator) if field.name in found}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from lowerbound.data.checks import checked_values
+from lowerbound.data.checks import checked_values, refuse_unseen
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.describe import describe, kept
 from lowerbound.data.fingerprint import fingerprint
@@ -20,20 +21,26 @@ NAME = "X"
 """What scikit-learn calls its data, here in refusals and in a run's description of them."""
 
 
-def described(x: Array, kind: Kind | Literal["auto"], train: Array, columns: tuple[str, ...] | None) -> Variable:
+def described(
+    x: Array, kind: Kind | Literal["auto"], train: Array, columns: tuple[str, ...] | None, missing: bool = False
+) -> Variable:
     """What the rows (N, D) hold, by type and range where the kind is auto; statistics are of the rows `train`.
 
-    A column that does not vary is centred and not scaled, as scikit-learn's `StandardScaler` has it.
+    A column that does not vary is centred and not scaled, as scikit-learn's `StandardScaler` has it. missing: whether
+    NaN are values that were not observed; any row may then have them, whether or not these do.
 
     Raises:
-        InputError: there is no such kind, or the values are not of it.
+        InputError: there is no such kind, or the values are not of it, or a column has none.
 
     >>> described(np.array([[0.5, 7.0], [1.5, 7.0]]), "real", np.arange(2), None).std
     (0.5, 1.0)
     """
     raw = Raw(NAME, NAME, {NAME: x}, columns=columns)
-    kind, found = checked_values(raw, NAME, None if kind == "auto" else kind)
-    return describe(NAME, kind, kept(x, kind, found), train, found, raw.levels, columns)
+    kind, found = checked_values(raw, NAME, None if kind == "auto" else kind, missing)
+    if missing:
+        refuse_unseen(raw, NAME, train)
+    told = replace(found, missing=missing)
+    return describe(NAME, kind, kept(x, kind, told), train, told, raw.levels, columns)
 
 
 def dataset(x: Array, variable: Variable, train: Array, validation: Array) -> Dataset:
