@@ -106,6 +106,7 @@ SMALL: dict[str, Any] = {
     "latents": (3, 2),
     "between": (4,),
     "within": 2,
+    "restarts": 2,
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.core import Batch, Constant, Distortion, Model, Pathwise, Rate, Since, WarmUp
 from lowerbound.core.latent import named
+from lowerbound.mixtures.blocks import InMemory
+from lowerbound.mixtures.em import Until, begin, fit
+from lowerbound.mixtures.gaussian import Full, FullGaussians
 from lowerbound.recipes.parts import Ends
 from lowerbound.recipes.registry import Setup
 
@@ -20,6 +22,9 @@ FITTED_ROWS = 20_000
 """At most this many codes are looked at; a mixture of a few Gaussians has no use for more."""
 
 ROWS_AT_ONCE = 4096
+
+PATIENT = Until(tolerance=1e-4, steps=500)
+"""Clusters that touch come apart slowly."""
 
 
 class Mixture(NamedTuple):
@@ -62,13 +67,12 @@ def codes(model: Model, batch: Batch) -> Tensor:
 
 
 def fitted(codes: Tensor, components: int, restarts: int) -> Mixture:
-    """The likeliest mixture of factorised Gaussians found from so many starts, of codes (N, D), on their device.
+    """The likeliest mixture of Gaussians found from so many starts, of codes (N, D); of covariances the diagonals.
 
-    With fewer codes than components, some stay as good as unused.
+    Fitted with covariances, because clusters of an autoencoder's codes lie askew, and cut by axes they would be split.
     """
-    from sklearn.mixture import GaussianMixture
-
-    rows = codes.double().cpu().numpy()
-    found = GaussianMixture(components, covariance_type="diag", n_init=restarts, random_state=0).fit(rows)
-    arrays = (np.maximum(found.weights_, 1e-6), found.means_, found.covariances_)
-    return Mixture(*(torch.from_numpy(each).to(codes) for each in arrays))
+    rows = InMemory(codes.double())
+    found = fit(begin(Full(), rows, components, restarts), rows, PATIENT).mixture
+    parts = found.components
+    assert isinstance(parts, FullGaussians)
+    return Mixture(found.weights.mean[0], parts.loc[0], parts.covariance[0].diagonal(dim1=-2, dim2=-1))

@@ -26,7 +26,7 @@ def gmvae(
     components: Count = 10,
     ahead: Share = 0.3,
     anneal: NonNegativeInt = 0,
-    restarts: Count = 10,
+    restarts: Count = 20,
 ) -> Setup:
     """Gaussian mixture VAE: a vae whose prior is a mixture of clusters that a second latent, w, bends into any shape.
 

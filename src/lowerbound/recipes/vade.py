@@ -22,7 +22,7 @@ def vade(
     components: Count = 10,
     ahead: Share = 0.3,
     anneal: NonNegativeInt = 0,
-    restarts: Count = 10,
+    restarts: Count = 20,
 ) -> Setup:
     """Variational deep embedding: a vae whose prior is a mixture of Gaussians that are the clusters of the data.
 
