@@ -7,6 +7,8 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 import lowerbound.sklearn as ours
+from lowerbound.sklearn.covariances import FORMS
+from lowerbound.sklearn.mixture_base import MixtureEstimator
 
 NETWORK = {"latent": 2, "hidden": [8], "epochs": 2, "device": "cpu"}
 FEW = {"components": 2}
@@ -19,12 +21,19 @@ SMALL: list[Any] = [
     ours.SparseAutoencoder(**NETWORK, **FEW),
     ours.KSparseAutoencoder(latent=8, k=2, epochs=2, device="cpu"),
     ours.ContractiveAutoencoder(**NETWORK, **FEW),
+    *(ours.GaussianMixture(covariance_type=kind, device="cpu") for kind in FORMS),
+    *(ours.GaussianMixture(2, covariance_type=kind, device="cpu") for kind in FORMS),
 ]
 
-EXPECTED_FAILURES: dict[str, dict[str, str]] = {}
-"""Class -> check of scikit-learn's suite -> why it cannot pass."""
+STARTS_AT_RANDOM = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "EM starts at rows drawn at random, and other rows are drawn when they come in another order or twice; from the "
+        "same start a weight is as many rows, which a test of our own holds, and with one component this check too"
+    )
+}
 
 
 def expected_failures(estimator: BaseEstimator) -> dict[str, str]:
-    """Of one estimator, as scikit-learn asks for them."""
-    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+    """Check of scikit-learn's suite -> why this estimator cannot pass it."""
+    several = isinstance(estimator, MixtureEstimator) and estimator.n_components > 1
+    return STARTS_AT_RANDOM if several else {}

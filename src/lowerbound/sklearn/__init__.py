@@ -1,5 +1,6 @@
 """Estimators in scikit-learn's form."""
 
+from lowerbound.sklearn.gaussian_mixture import GaussianMixture
 from lowerbound.sklearn.networks import (
     VAE,
     Autoencoder,
@@ -16,6 +17,7 @@ __all__ = [
     "BetaVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "GaussianMixture",
     "KSparseAutoencoder",
     "SparseAutoencoder",
 ]
