@@ -27,8 +27,9 @@ SMALL: list[Any] = [
 
 STARTS_AT_RANDOM = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "EM starts at rows drawn at random, and other rows are drawn when they come in another order or twice; from the "
-        "same start a weight is as many rows, which a test of our own holds, and with one component this check too"
+        "EM starts at rows drawn at random, and others are drawn when rows come in another order, or twice; from one "
+        "and the same start a weight is as many rows, to which a test of our own holds it, and with one component this "
+        "check too"
     )
 }
 

@@ -255,7 +255,7 @@ class Reconstructor(RecipeEstimator, ABC):
         x = self._given(X)
         view = self.model_.setup.views[NAME].cpu()
         seen = [view.expected(torch.from_numpy(values)).double() for values in (x, self.model_.reconstruct(x))]
-        return -float((seen[0] - seen[1]).square().mean())
+        return -float((seen[0] - seen[1])[~torch.from_numpy(np.isnan(x))].square().mean())
 
 
 def seed_of(random_state: Any) -> int:

@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -83,14 +84,10 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         EM sums, w rows after W by (w / (W + w))^0.7, and the M-step follows. See `mixtures.stepwise`.
         """
         rows = self._rows(X, sample_weight, reset=not hasattr(self, "kept_"))
-        if not hasattr(self, "kept_"):
+        if hasattr(self, "kept_"):
+            self._learn(rows)
+        else:
             self._climb(rows)
-            return self
-        stream: Stepwise = self.kept_.value
-        for block in recut(rows, BATCH):
-            stream = self._learnt(stream, block)
-        self.kept_ = Kept(stream)
-        self.lower_bound_ = float(stream.log_likelihood)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -196,6 +193,11 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         generator = torch.Generator().manual_seed(seed_of(self.random_state))
         start = STARTS[self.init_params]
         return self._started(begin(self._family(), rows, plain(self.n_components), restarts, start, generator))
+
+    def _learn(self, rows: InMemory) -> None:
+        stream = reduce(self._learnt, recut(rows, BATCH), self.kept_.value)
+        self.kept_ = Kept(stream)
+        self.lower_bound_ = float(stream.log_likelihood)
 
     def _learnt(self, stream: Stepwise, batch: Block) -> Stepwise:
         """The stream after one more mini-batch, which moves it by (share of all rows so far)^POWER."""
