@@ -72,6 +72,17 @@ class Components(ABC):
         """A row of component which[i] of the first mixture for each i; (N, D)."""
 
     @abstractmethod
+    def filled(self, rows: Tensor, responsibilities: Tensor) -> Tensor:
+        """Rows (N, D) with their gaps filled by what the first mixture expects there, given what is observed.
+
+        Σ_k r_nk E_k[x_mis | x_obs] with responsibilities (N, K); of values that have no order, the likeliest.
+        """
+
+    @abstractmethod
+    def draw(self, rows: Tensor, which: Tensor) -> Tensor:
+        """Rows (N, D) with their gaps filled by a draw of p_k(x_mis | x_obs), k = which[i], of the first mixture."""
+
+    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """The parameters by name, to be kept in a file."""
 
