@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,44 @@ def test_pickles_and_copies_are_equal_bit_for_bit_and_hold_no_tensor() -> None:
     for again in (pickle.loads(pickle.dumps(mixture)), copy.deepcopy(mixture)):
         assert np.array_equal(again.score_samples(IRIS), mixture.score_samples(IRIS))
         assert np.array_equal(again.sample(5)[0], mixture.sample(5)[0])
+
+
+def test_saved_and_loaded_again_without_a_pickle(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(IRIS, columns=list("abcd"))
+    start_at = {"means_init": IRIS[[0, 60, 120]], "random_state": np.random.RandomState(0)}
+    mixture = GaussianMixture(3, covariance_type="diag", **start_at).fit(table)
+    mixture.save(tmp_path / "mixture")
+    again = GaussianMixture.load(tmp_path / "mixture")
+    assert np.array_equal(again.score_samples(table), mixture.score_samples(table))
+    assert list(again.feature_names_in_) == list("abcd")
+    for name in ("n_iter_", "converged_", "lower_bound_", "n_reseeded_", "n_samples_seen_", "covariance_type"):
+        assert getattr(again, name) == getattr(mixture, name)
+    assert np.array_equal(again.partial_fit(table).means_, mixture.partial_fit(table).means_)
+    assert again.fit(table).means_.shape == (3, 4)
+    with pytest.raises(InputError, match="is there already"):
+        mixture.save(tmp_path / "mixture")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"lowerbound-mixture"', '"another"', "no mixture of lowerbound's"),
+        ('"GaussianMixture"', '"Mixture"', "holds a Mixture and not a GaussianMixture"),
+        ('"converged_": true', '"converged_": 3', "converged_ must be true or false"),
+        ('"n_iter_"', '"iterations_"', "says exactly this"),
+        ('"max_iter"', '"most"', "of this version"),
+        ("lowerbound.mixtures.mixture:Mixture", "subprocess:Popen", "no mixture that lowerbound packed"),
+        ("{", "", "holds no whole mixture"),
+    ],
+)
+def test_a_folder_that_was_tampered_with_is_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
+    GaussianMixture(2, random_state=0).fit(IRIS).save(tmp_path / "mixture")
+    record = tmp_path / "mixture" / "mixture.json"
+    assert old in record.read_text()
+    record.write_text(record.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=words):
+        GaussianMixture.load(tmp_path / "mixture")
 
 
 def test_what_was_not_packed_is_not_unpacked() -> None:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -28,6 +29,7 @@ from lowerbound.mixtures.mixture import Mixture, Shares
 from lowerbound.mixtures.starts import KMeans, PlusPlus, RandomRows, Start
 from lowerbound.mixtures.stepwise import BATCH, Pace, Stepwise
 from lowerbound.randomness import isolated, reseed
+from lowerbound.sklearn import folders
 from lowerbound.sklearn.base import plain, seed_of
 from lowerbound.sklearn.rows import Array
 from lowerbound.sklearn.values import Kept
@@ -125,6 +127,33 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             which = torch.multinomial(weights, count, replacement=True).sort().values
             rows = self.mixture_.components.sample(which)
         return rows.cpu().numpy(), which.cpu().numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Keep the fitted estimator at `path`, a new folder of JSON and safetensors, without any pickle.
+
+        A random_state that is no number is not kept.
+        """
+        check_is_fitted(self)
+        fitted = {name: getattr(self, name, None) for name in folders.FITTED}
+        folders.write(path, folders.Content(type(self).__name__, self.get_params(deep=False), fitted, self.kept_.value))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The estimator that `save` kept.
+
+        Raises:
+            InputError: no whole folder of such an estimator.
+        """
+        found = folders.read(path)
+        unknown = set(found.params) - set(cls._get_param_names())
+        if found.estimator != cls.__name__ or unknown:
+            raise InputError(f"{path} holds a {found.estimator} and not a {cls.__name__} of this version")
+        estimator = cls(**found.params)
+        for name, value in found.fitted.items():
+            if value is not None:
+                setattr(estimator, name, np.array(value, object) if name == "feature_names_in_" else value)
+        estimator.kept_ = Kept(found.value)
+        return estimator
 
     @property
     def mixture_(self) -> Mixture:
