@@ -23,6 +23,10 @@ SMALL: list[Any] = [
     ours.ContractiveAutoencoder(**NETWORK, **FEW),
     *(ours.GaussianMixture(covariance_type=kind, device="cpu") for kind in FORMS),
     *(ours.GaussianMixture(2, covariance_type=kind, device="cpu") for kind in FORMS),
+    ours.AnomalyDetector(ours.GaussianMixture(device="cpu")),
+    ours.AnomalyDetector(ours.VAE(**NETWORK, draws=10)),
+    ours.Imputer(ours.GaussianMixture(device="cpu")),
+    ours.Imputer(ours.VAE(**NETWORK), particles=10),
 ]
 
 STARTS_AT_RANDOM = {

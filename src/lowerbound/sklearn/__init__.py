@@ -1,6 +1,8 @@
 """Estimators in scikit-learn's form."""
 
+from lowerbound.sklearn.anomaly import AnomalyDetector
 from lowerbound.sklearn.gaussian_mixture import GaussianMixture
+from lowerbound.sklearn.imputer import Imputer
 from lowerbound.sklearn.networks import (
     VAE,
     Autoencoder,
@@ -13,11 +15,13 @@ from lowerbound.sklearn.networks import (
 
 __all__ = [
     "VAE",
+    "AnomalyDetector",
     "Autoencoder",
     "BetaVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "GaussianMixture",
+    "Imputer",
     "KSparseAutoencoder",
     "SparseAutoencoder",
 ]

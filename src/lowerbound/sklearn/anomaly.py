@@ -7,11 +7,13 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lowerbound.sklearn.base import seed_of
 from lowerbound.sklearn.rows import Array
+from lowerbound.sklearn.selection import Chosen
 
 
 @final
@@ -20,9 +22,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         decision_function(x) = log p(x) − offset,  where a share `contamination` of the training rows is below 0
 
-    estimator: what gives log p(x); a clone of it is fitted. contamination: the share of rows that are taken for
-    anomalies, which only the labels of `predict` and the offset depend on: the order of the scores does not.
-    random_state: given to the estimator, where it has one.
+    estimator: what gives log p(x); a clone of it is fitted. None is a mixture of Gaussians of full covariance on
+    standardised columns, whose size the rows decide (see `selection.Chosen`). contamination: the share of rows that are
+    taken for anomalies, on which `predict` and the offset depend, and the order of the scores does not. random_state:
+    given to the estimator, where it has one.
 
     Fitted: estimator_; offset_, nats; n_features_in_, feature_names_in_.
 
@@ -35,12 +38,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "estimator": [HasMethods(["fit", "score_samples"])],
+        "estimator": [HasMethods(["fit", "score_samples"]), None],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator: Any, *, contamination: float = 0.1, random_state: Any = None) -> None:
+    def __init__(self, estimator: Any = None, *, contamination: float = 0.1, random_state: Any = None) -> None:
         self.estimator = estimator
         self.contamination = contamination
         self.random_state = random_state
@@ -48,15 +51,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the estimator to rows X (N, D), and the offset to its scores of them; y is not looked at."""
         self._validate_params()
-        x = validate_data(self, X)
-        self.estimator_ = seeded(self.estimator, self.random_state).fit(x)
+        x = self._rows(X, reset=True)
+        fresh = (
+            Chosen(seed_of(self.random_state)) if self.estimator is None else seeded(self.estimator, self.random_state)
+        )
+        self.estimator_ = fresh.fit(x)
         self.offset_ = float(np.percentile(self.estimator_.score_samples(x), 100 * self.contamination))
         return self
 
     def score_samples(self, X: Any) -> Array:
         """log p(x) of each row, (N,): what the estimator says; lower is stranger."""
         check_is_fitted(self)
-        return np.asarray(self.estimator_.score_samples(validate_data(self, X, reset=False)))
+        return np.asarray(self.estimator_.score_samples(self._rows(X)))
 
     def decision_function(self, X: Any) -> Array:
         """log p(x) − offset_, (N,): below 0 for anomalies."""
@@ -65,6 +71,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """-1 for anomalies, 1 for the other rows, (N,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.estimator is None or get_tags(self.estimator).input_tags.allow_nan
+        return tags
+
+    def _rows(self, X: Any, reset: bool = False) -> Array:
+        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        return np.asarray(validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite))
 
 
 def seeded(estimator: Any, random_state: Any) -> Any:
