@@ -13,7 +13,7 @@ approach", 1994.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, reduce
 from typing import NamedTuple, final
 
@@ -27,6 +27,8 @@ from lowerbound.mixtures.quadratic import complete, pairs
 LOG_2PI = math.log(2 * math.pi)
 CHUNK_VALUES = 2**18
 """Values of the blocks P_mm that are worked on at once, about: they stay near the processor."""
+KEPT_VALUES = 2**25
+"""What is worked out for the E-step is kept for the M-step if it is no more values; else it is worked out anew."""
 
 
 class Normals(NamedTuple):
@@ -55,10 +57,8 @@ def explained(rows: Tensor, normals: Normals, whole: Callable[[Tensor], Explanat
     """
     if complete(rows):
         return whole(rows)
-    lacking = rows.isnan().sum(-1)
-    gapless = (lacking == 0).nonzero()[:, 0]
-    parts: list[tuple[Tensor, Explanation]] = [(gapless, whole(rows[gapless]))]
-    return Joined(parts + [(numbers, Gaps(rows[numbers], normals)) for numbers in _alike(lacking, normals)])
+    parts = Parts(rows, normals, whole)
+    return Joined(list(parts) if parts.values < KEPT_VALUES else parts, rows.dtype)
 
 
 def conditional(rows: Tensor, normals: Normals) -> Conditional:
@@ -84,106 +84,113 @@ def drawn(rows: Tensor, which: Tensor, normals: Normals) -> Tensor:
 
 @final
 class Joined(Explanation):
-    """Parts of the rows, each explained in its own way; numbers say which rows a part holds."""
+    """Parts of the rows, each explained in its own way; numbers say which rows a part holds.
 
-    def __init__(self, parts: list[tuple[Tensor, Explanation]]) -> None:
-        self._parts = parts
-        order = torch.cat([numbers for numbers, _ in parts]).argsort()
-        precision = parts[0][1].log_prob.dtype
-        self._log_prob = torch.cat([part.log_prob.to(precision) for _, part in parts], 1)[:, order]
+    parts: a list, if what is worked out of them is to be kept for the M-step, or what works them out each time.
+    """
 
-    @property
+    def __init__(self, parts: Iterable[tuple[Tensor, Explanation]], dtype: torch.dtype) -> None:
+        self._parts, self._dtype = parts, dtype
+
+    @cached_property
     def log_prob(self) -> Tensor:
-        return self._log_prob
+        found = [(numbers, part.log_prob.to(self._dtype)) for numbers, part in self._parts]
+        order = torch.cat([numbers for numbers, _ in found]).argsort()
+        return torch.cat([log_prob for _, log_prob in found], 1)[:, order]
 
     def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
         return reduce(_sum, (part.statistics(responsibilities[:, numbers]) for numbers, part in self._parts))
 
 
 @final
+class Parts(Iterable[tuple[Tensor, Explanation]]):
+    """Rows (N, D), those without gaps as `whole` explains them, and together those that lack equally many entries."""
+
+    def __init__(self, rows: Tensor, normals: Normals, whole: Callable[[Tensor], Explanation]) -> None:
+        self._rows, self._normals, self._whole = rows, normals, whole
+        self._lacking = rows.isnan().sum(-1)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Explanation]]:
+        gapless = (self._lacking == 0).nonzero()[:, 0]
+        yield gapless, self._whole(self._rows[gapless])
+        for numbers in _alike(self._lacking, self._normals):
+            yield numbers, Gaps(self._rows[numbers], self._normals)
+
+    @property
+    def values(self) -> int:
+        """How many values are worked out, about."""
+        return int((self._lacking.square().sum() + self._rows.numel()) * math.prod(self._normals.loc.shape[:2]))
+
+
+@final
 class Gaps(Explanation):
-    """Rows (n, D) that lack m > 0 entries each, in float64; what is large is worked out anew when it is asked for."""
+    """Rows (n, D) that lack m > 0 entries each, in float64.
+
+    filled: E_k[x | x_obs], (R, K, n, D).
+    """
 
     def __init__(self, rows: Tensor, normals: Normals) -> None:
-        self._rows, self._normals, self._gone = rows.double(), normals, rows.isnan()
+        loc, self._group, self._gone = normals.loc[:, :, None], normals.group, rows.isnan()
         self._columns = self._gone.nonzero()[:, 1].reshape(len(rows), -1)
         self._patterns, self._pattern = self._columns.unique(dim=0, return_inverse=True)
-
-    @cached_property
-    def log_prob(self) -> Tensor:
-        factor, (delta, slope) = self._factor(), self._slope()
-        white = torch.linalg.solve_triangular(factor[:, :, self._pattern], self._grouped(slope), upper=False)
-        square = (delta * slope).sum(-1) - self._flat(white.square().sum(-2))
+        block = normals.precision.flatten(2).index_select(-1, self._squared.flatten())
+        factor = torch.linalg.cholesky_ex(block.unflatten(-1, self._squared.shape))[0]
+        self._covariance = torch.cholesky_inverse(factor)
+        delta = torch.where(self._gone, 0, rows.double() - loc)
+        slope = delta @ normals.precision
+        shift = self._shift(slope)
+        square = (delta * slope).sum(-1) - (slope.gather(-1, self._places(slope)) * shift).sum(-1)
+        observed = rows.shape[1] - self._columns.shape[1]
         half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[:, :, self._pattern]
-        observed = self._rows.shape[1] - self._columns.shape[1]
-        constants = half_log_det + self._normals.half_log_det[..., None] + 0.5 * observed * LOG_2PI
-        return (-0.5 * square - constants).mT
+        constants = half_log_det + normals.half_log_det[..., None] + 0.5 * observed * LOG_2PI
+        self._log_prob = (-0.5 * square - constants.repeat_interleave(self._group[1], 1)).mT
+        self.filled = self._placed(torch.where(self._gone, loc, rows.double()), -shift)
+
+    @property
+    def log_prob(self) -> Tensor:
+        return self._log_prob
 
     def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
-        r, D = responsibilities.mT.double(), self._rows.shape[1]
-        covariance = torch.cholesky_inverse(self._factor())
-        filled = self._filled(covariance)
-        weighted = r[..., None] * filled
-        second = self._shared(weighted.mT @ filled).flatten(2)
-        spread = self._per_pattern(self._shared(r))[..., None, None] * covariance
-        places = self._patterns[:, :, None] * D + self._patterns[:, None, :]
-        second = second.index_add(-1, places.flatten(), spread.flatten(2)).unflatten(-1, (D, D))
+        r, D = responsibilities.mT.double(), self.filled.shape[-1]
+        weighted = r[..., None] * self.filled
+        second = self._shared(weighted.mT @ self.filled).flatten(2)
+        spread = self._per_pattern(self._shared(r))[..., None, None] * self._covariance
+        second = second.index_add(-1, self._squared.flatten(), spread.flatten(2)).unflatten(-1, (D, D))
         i, j = pairs(D, second.device)
         return {"second": second[..., i, j], "first": weighted.sum(-2)}
 
     @property
-    def filled(self) -> Tensor:
-        """E_k[x | x_obs], (R, K, n, D)."""
-        return self._filled(torch.cholesky_inverse(self._factor()))
-
-    @property
     def variance(self) -> Tensor:
         """Var_k[x | x_obs] of each entry, (R, K, n, D)."""
-        diagonal = torch.cholesky_inverse(self._factor()).diagonal(dim1=-2, dim2=-1)[:, :, self._pattern]
-        return self._placed(torch.zeros_like(self._delta), diagonal.repeat_interleave(self._normals.group[1], 1))
+        diagonal = self._covariance.diagonal(dim1=-2, dim2=-1)[:, :, self._pattern]
+        return self._placed(torch.zeros_like(self.filled), diagonal.repeat_interleave(self._group[1], 1))
 
     def draw(self) -> Tensor:
-        """The rows of the only component, filled by draws, (n, D)."""
-        factor = self._factor()
-        noise = torch.randn(*self._columns.shape, 1).to(factor)
-        spread = torch.linalg.solve_triangular(factor[0, 0, self._pattern].mT, noise, upper=True)[..., 0]
-        mean = self._filled(torch.cholesky_inverse(factor))
-        return self._placed(mean, mean.gather(-1, self._places) + spread)[0, 0]
-
-    def _factor(self) -> Tensor:
-        """The Cholesky factor of P_mm for each pattern, (R, K', patterns, m, m)."""
-        block = self._normals.precision[..., self._patterns[:, :, None], self._patterns[:, None, :]]
-        return torch.linalg.cholesky_ex(block)[0]
+        """The rows of the first component, filled by draws, (n, D)."""
+        factor = torch.linalg.cholesky(self._covariance)[:, :, self._pattern]
+        noise = (factor @ torch.randn(*self._columns.shape, 1).to(factor))[..., 0]
+        return self._placed(self.filled, noise)[0, 0]
 
     @property
-    def _delta(self) -> Tensor:
-        return torch.where(self._gone, 0, self._rows - self._normals.loc[:, :, None])
+    def _squared(self) -> Tensor:
+        """Where the block of a pattern's gaps is in a matrix that is laid out flat, (patterns, m, m)."""
+        return self._patterns[:, :, None] * self._gone.shape[1] + self._patterns[:, None, :]
 
-    def _slope(self) -> tuple[Tensor, Tensor]:
-        """δ and Pδ, (R, K, n, D)."""
-        return self._delta, self._delta @ self._normals.precision
+    def _shift(self, slope: Tensor) -> Tensor:
+        """C (Pδ)_mis, (R, K, n, m); those that share C are columns of one product."""
+        gaps = slope.gather(-1, self._places(slope)).unflatten(1, self._group).movedim(2, -1)
+        return (self._covariance[:, :, self._pattern] @ gaps).movedim(-1, 2).flatten(1, 2)
 
-    def _filled(self, covariance: Tensor) -> Tensor:
-        shift = self._flat(covariance[:, :, self._pattern] @ self._grouped(self._slope()[1]))
-        mean = torch.where(self._gone, self._normals.loc[:, :, None], self._rows)
-        return self._placed(mean, mean.gather(-1, self._places) - shift)
+    def _places(self, each: Tensor) -> Tensor:
+        return self._columns.expand(*each.shape[:2], -1, -1)
 
-    @property
-    def _places(self) -> Tensor:
-        return self._columns.expand(*self._normals.loc.shape[:2], -1, -1)
-
-    def _placed(self, rows: Tensor, gaps: Tensor) -> Tensor:
-        return rows.scatter(-1, self._places, gaps)
-
-    def _grouped(self, full: Tensor) -> Tensor:
-        """Of (R, K, n, D) the missing entries, a column for each component that shares: (R, K', n, m, K/K')."""
-        return full.gather(-1, self._places).unflatten(1, self._normals.group).movedim(2, -1)
-
-    def _flat(self, grouped: Tensor) -> Tensor:
-        return grouped.movedim(-1, 2).flatten(1, 2)
+    def _placed(self, each: Tensor, more: Tensor) -> Tensor:
+        """(R, K, n, D) with (R, K, n, m) more where the gaps are."""
+        return each.scatter_add(-1, self._places(each), more)
 
     def _shared(self, each: Tensor) -> Tensor:
-        return each.unflatten(1, self._normals.group).sum(2)
+        """Sums over those that share a covariance."""
+        return each.unflatten(1, self._group).sum(2)
 
     def _per_pattern(self, shares: Tensor) -> Tensor:
         """Sums over the rows of a pattern, (R, K', patterns)."""
