@@ -128,6 +128,29 @@ def curves(lines: Mapping[str, Mapping[float, float]], x: str = "epoch", y: str 
     return figure
 
 
+def selection(lines: Mapping[str, Mapping[float, float]], best: tuple[str, float], y: str) -> Figure:
+    """A criterion, of which less is better, by the number of components: a line a family, a ring around the chosen.
+
+    Example:
+        >>> figure = selection({"full": {1: 9.0, 2: 3.0}, "diag": {1: 9.5, 2: 4.0}}, best=("full", 2), y="BIC")
+        >>> len(figure.axes[0].lines)
+        3
+    """
+    figure, axes = _figure(6.4, 3.4)
+    for (name, points), colour in zip(lines.items(), cycle(PALETTE)):
+        axes.plot(
+            list(points), list(points.values()), label=name, color=colour, linewidth=1.4, marker="o", markersize=4
+        )
+    name, place = best
+    ring: dict[str, Any] = {"marker": "o", "markersize": 11, "color": INK, "fillstyle": "none", "linestyle": "none"}
+    axes.plot([place], [lines[name][place]], label=f"least: {name}, {place:g}", **ring)
+    axes.set(xlabel="components", ylabel=y)
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(axis="y", color=LINE, linewidth=0.5)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def learning_curves(rows: Sequence[Mapping[str, Any]], log_volume: float = 0.0) -> Figure:
     """What training maximised, on the training rows and on the validation rows, by epoch.
 
