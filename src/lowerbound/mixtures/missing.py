@@ -112,7 +112,8 @@ class Parts(Iterable[tuple[Tensor, Explanation]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Explanation]]:
         gapless = (self._lacking == 0).nonzero()[:, 0]
-        yield gapless, self._whole(self._rows[gapless])
+        if len(gapless):
+            yield gapless, self._whole(self._rows[gapless])
         for numbers in _alike(self._lacking, self._normals):
             yield numbers, Gaps(self._rows[numbers], self._normals)
 
