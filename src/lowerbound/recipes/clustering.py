@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lowerbound.core import Batch, Constant, Distortion, Model, Pathwise, Rate, Since, WarmUp
+from lowerbound.core import Batch, Constant, Distortion, Gaussian, Model, Pathwise, Rate, Since, WarmUp
 from lowerbound.core.latent import named
 from lowerbound.mixtures.blocks import InMemory
 from lowerbound.mixtures.em import Until, begin, fit
@@ -22,6 +23,9 @@ FITTED_ROWS = 20_000
 """At most this many codes are looked at; a mixture of a few Gaussians has no use for more."""
 
 ROWS_AT_ONCE = 4096
+
+CERTAIN = 10.0
+"""Minus log σ² of the codes of an autoencoder, about: noise far below their spread."""
 
 PATIENT = Until(tolerance=1e-4, steps=500)
 """Clusters that touch come apart slowly."""
@@ -42,22 +46,78 @@ class MixturePrior(Protocol):
         """Become the mixture with these weights (C,), means and variances (C, D)."""
 
 
-def clustering(
-    model: Model, ends: Ends, prior: MixturePrior, components: int, ahead: float, anneal: int, restarts: int
-) -> Setup:
-    """The setup of a model whose latent "z" has a mixture for its prior.
+@final
+class Denoising(nn.Module):
+    """A network that in training is shown its input with a share of the values at zero, until it is told to see.
 
-    For the share `ahead` of training it is an autoencoder: its rate costs nothing. Then the mixture is fitted to draws
-    of q(z|x), by which the bound can only rise, and the rate gets its weight, over `anneal` steps.
+    Pascal Vincent et al., "Stacked denoising autoencoders", 2010.
     """
-    weight = Since(WarmUp(anneal) if anneal else Constant(1.0))
 
-    def meet(rows: Callable[[int], Batch], step: int) -> None:
-        prior.start_at(*fitted(codes(model, rows(FITTED_ROWS)), components, restarts))
-        weight.begin(step)
+    share: Tensor
 
-    objective = Distortion() + weight * Rate()
-    return Setup(model, ends.views, objective, Pathwise(), start=ends.start, meet={ahead: meet})
+    def __init__(self, network: nn.Module, share: float) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("share", torch.tensor(share))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.network(x.masked_fill(torch.rand_like(x) < self.share, 0) if self.training else x)
+        return found
+
+    def see(self) -> None:
+        """Hide nothing from now on; this is kept with the weights."""
+        self.share.zero_()
+
+
+@final
+class Narrowed(nn.Module):
+    """(μ, log σ²), (..., D, 2), with σ² made e^-10 times smaller; a network undoes it where there is cause.
+
+    >>> Narrowed()(torch.zeros(1, 2))
+    tensor([[  0., -10.]])
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.stack([h[..., 0], h[..., 1] - CERTAIN], -1)
+
+
+def posterior(encoder: nn.Module, latent: int) -> Gaussian:
+    """A factorised Gaussian from a network that gives 2·latent numbers, whose σ begins near nothing.
+
+    While the rate costs nothing, σ has no reason to rise, and the model is an autoencoder.
+    """
+    return Gaussian(nn.Sequential(encoder, nn.Unflatten(-1, (latent, 2)), Narrowed()))
+
+
+@final
+@dataclass(frozen=True)
+class WayIn:
+    """How a model comes by its clusters.
+
+    ahead: share of training spent as an autoencoder. masked: share of values that its encoder does not see meanwhile.
+    restarts: fits of the mixture, of which the likeliest is taken. anneal: steps over which the rate then gets its
+    weight.
+    """
+
+    ahead: float
+    masked: float
+    restarts: int
+    anneal: int
+
+    def setup(self, model: Model, encoder: Denoising, ends: Ends, prior: MixturePrior, components: int) -> Setup:
+        """The setup of a model whose first latent has this prior, and a posterior with this encoder.
+
+        The mixture is fitted to draws of q(z|x), by which the bound can only rise.
+        """
+        weight = Since(WarmUp(self.anneal) if self.anneal else Constant(1.0))
+
+        def meet(rows: Callable[[int], Batch], step: int) -> None:
+            prior.start_at(*fitted(codes(model, rows(FITTED_ROWS)), components, self.restarts))
+            encoder.see()
+            weight.begin(step)
+
+        objective = Distortion() + weight * Rate()
+        return Setup(model, ends.views, objective, Pathwise(), start=ends.start, meet={self.ahead: meet})
 
 
 def codes(model: Model, batch: Batch) -> Tensor:

@@ -6,8 +6,8 @@ from lowerbound.arguments import Count, NonNegativeInt
 from lowerbound.core import Chain, Link, MixtureGiven, standard_normal
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets import decoder
-from lowerbound.recipes import latents, parts
-from lowerbound.recipes.clustering import Share, clustering
+from lowerbound.recipes import parts
+from lowerbound.recipes.clustering import Denoising, Share, WayIn, posterior
 from lowerbound.recipes.deep_vae import gaussian
 from lowerbound.recipes.registry import Setup, recipe
 
@@ -25,8 +25,9 @@ def gmvae(
     likelihood: parts.LikelihoodName = "auto",
     components: Count = 10,
     ahead: Share = 0.3,
-    anneal: NonNegativeInt = 0,
+    masked: Share = 0.5,
     restarts: Count = 20,
+    anneal: NonNegativeInt = 0,
 ) -> Setup:
     """Gaussian mixture VAE: a vae whose prior is a mixture of clusters that a second latent, w, bends into any shape.
 
@@ -40,14 +41,16 @@ def gmvae(
         between: widths of the perceptrons between z and w, from the side of z.
         components: how many clusters there are to be.
         ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
-        anneal: steps over which the weight of the rate then rises from 0.
+        masked: share of the values that its encoder does not see meanwhile, and the decoder is to tell.
         restarts: fits of the mixture, of which the likeliest is taken.
+        anneal: steps over which the weight of the rate then rises from 0.
     """
     ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    encoder = Denoising(ends.encoder, masked)
     prior = MixtureGiven(decoder("mlp", within, (components, latent), 2, between, activation), components)
     links = {
-        "z": Link(prior, latents.gaussian(ends.encoder, latent)),
+        "z": Link(prior, posterior(encoder, latent)),
         "w": Link(standard_normal(within), gaussian(latent, within, between, activation)),
     }
     model = Chain(links, ends.likelihood, ends.reads)
-    return clustering(model, ends, prior, components, ahead, anneal, restarts)
+    return WayIn(ahead, masked, restarts, anneal).setup(model, encoder, ends, prior, components)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lowerbound.arguments import Count, NonNegativeInt
 from lowerbound.core import Latent, MixturePrior
 from lowerbound.data.spec import DataSpec
-from lowerbound.recipes import latents, parts
-from lowerbound.recipes.clustering import Share, clustering
+from lowerbound.recipes import parts
+from lowerbound.recipes.clustering import Denoising, Share, WayIn, posterior
 from lowerbound.recipes.registry import Setup, recipe
 
 
@@ -21,8 +21,9 @@ def vade(
     likelihood: parts.LikelihoodName = "auto",
     components: Count = 10,
     ahead: Share = 0.3,
-    anneal: NonNegativeInt = 0,
+    masked: Share = 0.5,
     restarts: Count = 20,
+    anneal: NonNegativeInt = 0,
 ) -> Setup:
     """Variational deep embedding: a vae whose prior is a mixture of Gaussians that are the clusters of the data.
 
@@ -34,10 +35,12 @@ def vade(
     Args:
         components: how many clusters there are to be.
         ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
-        anneal: steps over which the weight of the rate then rises from 0.
+        masked: share of the values that its encoder does not see meanwhile, and the decoder is to tell.
         restarts: fits of the mixture, of which the likeliest is taken.
+        anneal: steps over which the weight of the rate then rises from 0.
     """
     ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
+    encoder = Denoising(ends.encoder, masked)
     prior = MixturePrior(components, latent)
-    model = Latent(prior, latents.gaussian(ends.encoder, latent), ends.likelihood, ends.reads)
-    return clustering(model, ends, prior, components, ahead, anneal, restarts)
+    model = Latent(prior, posterior(encoder, latent), ends.likelihood, ends.reads)
+    return WayIn(ahead, masked, restarts, anneal).setup(model, encoder, ends, prior, components)
