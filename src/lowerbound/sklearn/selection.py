@@ -13,8 +13,11 @@ from sklearn.model_selection import KFold
 from lowerbound.sklearn.gaussian_mixture import GaussianMixture
 from lowerbound.sklearn.rows import Array
 
-RIDGES = (1e-1, 1e-2, 1e-3, 1e-6)
+RIDGES = (1e-6, 1e-3, 1e-2, 1e-1)
 """What is tried for `reg_covar`, in units of a column's variance."""
+
+TRIAL = {"tol": 1e-2, "max_iter": 50}
+"""How far a mixture climbs before it is judged."""
 
 FOLDS, ENOUGH = 5, 2000
 """Parts of the rows that are held out in turn; of so many rows the first part alone tells enough."""
@@ -52,8 +55,8 @@ class Scaling:
 class Chosen:
     """A mixture fitted to standardised rows, NaN where entries are missing, of the likeliest size.
 
-    Components are doubled as long as the mean log p of rows held out rises, each time with the best of a few ridges
-    added to the variances; what is best is then fitted to all rows.
+    Components are doubled as long as the mean log p of rows held out rises; the ridge that is added to variances is the
+    best of a few for one Gaussian, and grows as long as that is better for more. What is best is fitted to all rows.
 
     Fitted: scaling_; mixture_, a `GaussianMixture` of scaled rows.
 
@@ -69,8 +72,8 @@ class Chosen:
         """Choose, and fit to all rows (N, D)."""
         self.scaling_ = Scaling(X)
         z = self.scaling_(X)
-        best = self._sized(1, RIDGES[0]) if len(z) < LEAST_ROWS else self._best(z)
-        self.mixture_ = _fitted(best, z)
+        count, ridge = (1, RIDGES[-1]) if len(z) < LEAST_ROWS else self._best(z)
+        self.mixture_ = _fitted(self._sized(count, ridge), z)
         return self
 
     def score_samples(self, X: Array) -> Array:
@@ -78,32 +81,38 @@ class Chosen:
         found = self.mixture_.score_samples(self.scaling_(X)) - self.scaling_.log_volumes(X)
         return np.asarray(found)
 
-    def _best(self, z: Array) -> GaussianMixture:
-        """The best, not fitted yet."""
+    def _best(self, z: Array) -> tuple[int, float]:
+        """Components and ridge."""
         ladder = self._ladder(z)
         best, score = next(ladder)
-        for mixture, found in ladder:
+        for better, found in ladder:
             if found <= score:
                 break
-            best, score = mixture, found
+            best, score = better, found
         return best
 
-    def _ladder(self, z: Array) -> Iterator[tuple[GaussianMixture, float]]:
-        """The best mixture of 1, 2, 4, … components, and its score."""
+    def _ladder(self, z: Array) -> Iterator[tuple[tuple[int, float], float]]:
+        """1, 2, 4, … components, each with its best ridge and their score."""
         parts = list(KFold(FOLDS, shuffle=True, random_state=self.seed).split(z))
-        parts, count = parts[:1] if len(z) > ENOUGH else parts, 1
+        parts, ridges, count = parts[:1] if len(z) > ENOUGH else parts, RIDGES, 1
         while count <= len(z) // 4:
-            tried = [self._sized(count, ridge) for ridge in RIDGES]
-            scores = [float(np.mean([_score(each, z[train], z[held]) for train, held in parts])) for each in tried]
-            yield tried[int(np.argmax(scores))], max(scores)
-            count *= 2
+            scores = [self._score(count, ridge, z, parts) for ridge in ridges]
+            best = int(np.argmax(scores))
+            yield (count, ridges[best]), scores[best]
+            ridges, count = ridges[best : best + 2], 2 * count
 
-    def _sized(self, count: int, ridge: float) -> GaussianMixture:
-        return GaussianMixture(count, reg_covar=ridge, random_state=self.seed, device=self.device)
+    def _score(self, count: int, ridge: float, z: Array, parts: list[tuple[Array, Array]]) -> float:
+        """Mean log p of rows that the mixture is not fitted to."""
+        return float(
+            np.mean([_held_out(self._sized(count, ridge, **TRIAL), z[train], z[held]) for train, held in parts])
+        )
+
+    def _sized(self, count: int, ridge: float, **climb: Any) -> GaussianMixture:
+        return GaussianMixture(count, reg_covar=ridge, random_state=self.seed, device=self.device, **climb)
 
 
-def _score(mixture: GaussianMixture, train: Array, held: Array) -> float:
-    """Mean log p of rows that the mixture is not fitted to; where it cannot be fitted, none could be worse."""
+def _held_out(mixture: GaussianMixture, train: Array, held: Array) -> float:
+    """Where the mixture cannot be fitted, none could be worse."""
     try:
         return _fitted(mixture, train).score(held)
     except ValueError:
