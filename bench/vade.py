@@ -153,9 +153,7 @@ def row(name: str, title: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     spread = statistics.stdev(each) if len(each) > 1 else 0.0
     return {
         "clusters by": title,
-        "accuracy %, all 70 000": f"{statistics.mean(each):.1f} ± {statistics.stdev(each):.1f}"
-        if each[1:]
-        else each[0],
+        "accuracy %, all 70 000": f"{statistics.mean(each):.1f} ± {spread:.1f}",
         "each seed": " ".join(f"{value:.1f}" for value in each),
         "test rows": round(100 * statistics.mean(one["test"] for one in found), 1),
         "NMI": round(statistics.mean(one["nmi"] for one in found), 3),
