@@ -43,7 +43,7 @@ from lowerbound.core.conditionals import (
 )
 from lowerbound.core.contraction import Contractive, Exact, OneLayer, Probed, SquaredJacobian
 from lowerbound.core.controls import leave_one_out, no_control
-from lowerbound.core.density import CodeDensity, fitted_to_codes
+from lowerbound.core.density import CodeDensity
 from lowerbound.core.density_ratio import AdversarialTotalCorrelation
 from lowerbound.core.disarm import DisARM
 from lowerbound.core.discrete import bits
@@ -234,7 +234,6 @@ __all__ = [
     "covariance_of_means",
     "discrete_kl",
     "enumerated_log_marginal",
-    "fitted_to_codes",
     "flat",
     "gaussian_kernel",
     "gaussian_rung",

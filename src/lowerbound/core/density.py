@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
 from typing import final
 
 import torch
@@ -11,12 +9,7 @@ from torch import Tensor
 from torch import distributions as D
 from torch.distributions import Distribution
 
-from lowerbound.core.batch import Batch
 from lowerbound.core.conditionals import Conditional
-from lowerbound.core.latent import Latent
-
-FITTED_ROWS = 20_000
-"""At most this many codes are looked at; a mixture of a few Gaussians has no use for more."""
 
 
 @final
@@ -29,9 +22,9 @@ class CodeDensity(Conditional):
     >>> density = CodeDensity(components=2, width=3)
     >>> density().log_prob(torch.zeros(3))
     tensor(-2.7568)
-    >>> density.fit(5 + torch.randn(500, 3))
-    >>> bool((density().mean - 5).abs().max() < 0.3)
-    True
+    >>> density.become(torch.tensor([1.0]), torch.full((1, 3), 5.0), torch.eye(3)[None])
+    >>> density().mean
+    tensor([5., 5., 5.])
     """
 
     logits: Tensor
@@ -50,26 +43,10 @@ class CodeDensity(Conditional):
         return D.MixtureSameFamily(weights, parts, validate_args=False)
 
     @torch.no_grad()
-    def fit(self, codes: Tensor) -> None:
-        """Fit to codes (N, width) by expectation maximisation; with fewer codes than components, some stay unused."""
-        from sklearn.mixture import GaussianMixture
-
-        rows = codes[torch.linspace(0, len(codes) - 1, min(len(codes), FITTED_ROWS)).long()].double().cpu().numpy()
-        found = GaussianMixture(min(len(self.logits), len(rows)), random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it stopped before it stood still does not matter here
-            found.fit(rows)
+    def become(self, weights: Tensor, loc: Tensor, covariance: Tensor) -> None:
+        """Take the weights (C,), means and covariances of a mixture; of fewer than ours, some stay unused."""
+        used = slice(len(weights))
         self.logits.fill_(-torch.inf)
-        used = slice(len(found.weights_))
-        self.logits[used] = torch.from_numpy(found.weights_).log().to(self.logits)
-        self.loc[used] = torch.from_numpy(found.means_).to(self.loc)
-        self.scale_tril[used] = torch.linalg.cholesky(torch.from_numpy(found.covariances_)).to(self.loc)
-
-
-def fitted_to_codes(density: CodeDensity, model: Latent) -> Callable[[Callable[[], Iterator[Batch]]], None]:
-    """What a recipe does once it is trained: fit the density to the codes of the training rows."""
-
-    def settle(rows: Callable[[], Iterator[Batch]]) -> None:
-        density.fit(torch.cat([model.infer(batch).mean for batch in rows()]))
-
-    return settle
+        self.logits[used] = weights.log()
+        self.loc[used] = loc.to(self.loc)
+        self.scale_tril[used] = torch.linalg.cholesky(covariance).to(self.loc)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+import torch
 from torch import Tensor, nn
 
 from lowerbound.core import (
+    Batch,
     CodeDensity,
     Conditional,
     Exact,
@@ -15,11 +19,16 @@ from lowerbound.core import (
     Probed,
     SquaredJacobian,
     Trace,
-    fitted_to_codes,
 )
 from lowerbound.core.contraction import Function
+from lowerbound.mixtures.blocks import InMemory
+from lowerbound.mixtures.em import begin, fit
+from lowerbound.mixtures.gaussian import Full
 from lowerbound.recipes.parts import Ends
 from lowerbound.recipes.registry import Setup
+
+FITTED_ROWS = 20_000
+"""At most this many codes are looked at; a mixture of a few Gaussians has no use for more."""
 
 WIDEST_EXACT = 8
 """A Jacobian is measured exactly along this many directions; along more, it costs more than the rest of a step."""
@@ -29,8 +38,27 @@ def autoencoder(ends: Ends, posterior: Conditional, objective: Objective, latent
     """A model of a point posterior over `latent` numbers; after training, `components` Gaussians are fitted to them."""
     density = CodeDensity(components, latent)
     model = Latent(density, posterior, ends.likelihood, ends.reads)
-    settle = fitted_to_codes(density, model)
+
+    def settle(rows: Callable[[], Iterator[Batch]]) -> None:
+        fit_density(density, torch.cat([model.infer(batch).mean for batch in rows()]))
+
     return Setup(model, ends.views, objective, Pathwise(), start=ends.start, settle=settle)
+
+
+@torch.no_grad()
+def fit_density(density: CodeDensity, codes: Tensor) -> None:
+    """Fit a density to codes (N, width) by EM; with fewer codes than components, some components stay unused.
+
+    >>> density = CodeDensity(components=2, width=3)
+    >>> fit_density(density, 5 + torch.randn(500, 3))
+    >>> bool((density().mean - 5).abs().max() < 0.3)
+    True
+    """
+    spread = torch.linspace(0, len(codes) - 1, min(len(codes), FITTED_ROWS)).long()
+    rows = InMemory(codes[spread].double())
+    found = fit(begin(Full(), rows, min(len(density.logits), len(spread))), rows).mixture
+    kept = found.components.tensors()
+    density.become(found.weights.mean[0], kept["loc"][0], kept["covariance"][0])
 
 
 def codes(trace: Trace) -> Tensor:

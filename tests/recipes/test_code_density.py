@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
-from torch import nn
 
 from agree import assert_close, assert_mean
-from lowerbound.core import Batch, CodeDensity, Latent, Point, fitted_to_codes, squared_error, standard_normal
+from lowerbound.core import Batch, CodeDensity, standard_normal
+from lowerbound.data.dataset import load_data
+from lowerbound.recipes import registry
+from lowerbound.recipes.autoencoding import fit_density
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -27,14 +29,14 @@ def test_before_it_is_fitted_it_is_the_standard_normal() -> None:
 
 def test_fitted_it_is_scikit_learns_mixture() -> None:
     density, z = CodeDensity(2, 2), codes()
-    density.fit(z)
+    fit_density(density, z)
     theirs = GaussianMixture(2, random_state=0).fit(z.numpy())
     assert_close(density().log_prob(z), torch.from_numpy(theirs.score_samples(z.numpy())), within=1e-8)
 
 
 def test_its_samples_are_of_the_mixture() -> None:
     density, z = CodeDensity(2, 2), codes()
-    density.fit(z)
+    fit_density(density, z)
     drawn = density().sample((20_000,))
     assert_mean(drawn, density().mean)
     assert_mean((drawn - density().mean).square(), density().variance)
@@ -42,7 +44,7 @@ def test_its_samples_are_of_the_mixture() -> None:
 
 def test_fewer_codes_than_components_leave_some_unused() -> None:
     density, z = CodeDensity(5, 2), codes(3)
-    density.fit(z)
+    fit_density(density, z)
     assert density().log_prob(z).isfinite().all()
     assert density().sample((50,)).isfinite().all()
     assert (density.logits == -torch.inf).sum() == 2
@@ -50,7 +52,7 @@ def test_fewer_codes_than_components_leave_some_unused() -> None:
 
 def test_codes_that_never_vary_do_not_stop_it() -> None:
     density = CodeDensity(3, 2)
-    density.fit(torch.ones(40, 2))
+    fit_density(density, torch.ones(40, 2))
     assert_close(density().sample((50,)), 1.0, within=0.1)
 
 
@@ -58,15 +60,22 @@ def test_it_learns_nothing_and_is_saved() -> None:
     density, other = CodeDensity(2, 2), CodeDensity(2, 2)
     assert not list(density.parameters())
     z = codes()
-    density.fit(z)
+    fit_density(density, z)
     other.load_state_dict(density.state_dict())
     assert torch.equal(other().log_prob(z), density().log_prob(z))
 
 
-def test_a_model_is_settled_on_the_codes_of_all_rows() -> None:
-    density, encoder = CodeDensity(1, 2), nn.Linear(3, 2)
-    model, x = Latent(density, Point(encoder), squared_error(nn.Linear(2, 3))), torch.randn(500, 3)
+def test_one_component_has_the_mean_and_the_covariance_of_the_codes() -> None:
+    density, z = CodeDensity(1, 2), codes()
+    fit_density(density, z)
+    assert_close(density().mean, z.mean(0), within=1e-8)
+    assert_close(density().component_distribution.covariance_matrix[0], z.T.cov(correction=0), within=1e-4)
+
+
+def test_an_autoencoder_is_settled_on_the_codes_of_all_rows() -> None:
+    setup = registry.get("ae").build(load_data(torch.randn(30, 3).numpy()).spec, latent=2, hidden=[4], components=1)
+    batches = [Batch({"x": part}) for part in torch.randn(500, 3).split(100)]
+    setup.settle(lambda: iter(batches))
     with torch.no_grad():
-        fitted_to_codes(density, model)(lambda: iter([Batch({"x": part}) for part in x.split(100)]))
-        assert_close(density().mean, encoder(x).mean(0), within=1e-8)
-        assert_close(density().component_distribution.covariance_matrix[0], encoder(x).T.cov(correction=0), within=1e-4)
+        z = torch.cat([setup.model.infer(batch).mean for batch in batches])
+        assert_close(setup.model.prior().mean, z.mean(0), within=1e-6)
