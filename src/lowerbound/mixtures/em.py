@@ -12,9 +12,9 @@ from torch import Tensor
 
 from lowerbound.mixtures.blocks import Blocks
 from lowerbound.mixtures.components import Components, Family
-from lowerbound.mixtures.mixture import Expectation, Mixture
+from lowerbound.mixtures.mixture import Expectation, Mixture, summed
 from lowerbound.mixtures.starts import KMeans, Start, nearest
-from lowerbound.mixtures.weights import Proportions
+from lowerbound.mixtures.weights import Proportions, Weighting
 
 START_ROWS = 20_000
 """Rows among which first centres are looked for."""
@@ -56,6 +56,7 @@ def begin(
     restarts: int = 1,
     start: Start = KMeans(),  # noqa: B008
     generator: torch.Generator | None = None,
+    weights: Weighting = Proportions.even,
 ) -> Mixture:
     """R mixtures whose components are each fitted to the rows that are nearest to one of the start's centres."""
     generator = generator or torch.Generator().manual_seed(0)
@@ -63,14 +64,14 @@ def begin(
     pooled = _sound(family.pooled(rows, restarts, components))
     scaling = _Scaling.of(rows)
     centres = start.centres(scaling(rows), restarts, components, generator)
-    first = Mixture(Proportions.even(restarts, components, rows.device), pooled)
+    first = Mixture(weights(restarts, components, rows.device), pooled)
     found = (_assigned(pooled, *block, nearest(scaling(block.rows), centres)) for block in blocks)
     return maximisation(first, reduce(add, found), rows[:SPARE_ROWS], generator).mixture
 
 
 def expectation(mixture: Mixture, blocks: Blocks) -> Expectation:
     """The E-step over all rows."""
-    return reduce(add, map(mixture.expect, blocks))
+    return summed(map(mixture.expect, blocks))
 
 
 def fit(mixture: Mixture, blocks: Blocks, until: Until = Until()) -> Fit:

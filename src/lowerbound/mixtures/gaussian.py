@@ -3,78 +3,141 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import Self, final
 
 import torch
 from torch import Tensor
 
-from lowerbound.mixtures.components import Components, Explanation, Family, Statistics
+from lowerbound.mixtures import missing
+from lowerbound.mixtures.components import Explanation, Family, Statistics
+from lowerbound.mixtures.conditional import Conditional, Gaussians
+from lowerbound.mixtures.quadratic import ByEntry, Products, Quadratic, SharedQuadratic, complete, pairs, unpacked
 
 LOG_2PI = math.log(2 * math.pi)
 FLOOR = 1e-6
 """Added to each variance after the M-step unless told otherwise, as scikit-learn does."""
+ROUNDING = 1e-4
+"""Work is done in double precision, whatever the rows are, where single precision might cost more nats a row."""
 
 
-@final
-class Quadratic(Explanation):
-    """log p_k(x) = φ(x)·w_k + c_k, where φ are monomials: a product of matrices in the E-step, another in the M-step.
+class Located(Gaussians):
+    """Gaussians with a mean each.
 
-    features (N, F); coefficients (R, K, F); constants (R, K); parts: how the F columns are split into named sums.
+    loc (R, K, D); origin (D,): what rows are measured from, near the data's mean, lest squares cancel, and a number of
+    single precision, lest it be rounded; floor: added to each variance by the M-step.
     """
 
-    def __init__(self, features: Tensor, coefficients: Tensor, constants: Tensor, parts: dict[str, int]) -> None:
-        self._features, self._parts = features, parts
-        R, K, F = coefficients.shape
-        w = coefficients.reshape(R * K, F).to(features)
-        found = torch.addmm(constants.reshape(R * K).to(features), features, w.T)
-        self._log_prob = found.unflatten(-1, (R, K)).movedim(-2, 0)
+    loc: Tensor
+    origin: Tensor
+    floor: float
 
     @property
-    def log_prob(self) -> Tensor:
-        return self._log_prob
+    def shape(self) -> tuple[int, int]:
+        return self.loc.shape[0], self.loc.shape[1]
 
-    def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
-        totals = (responsibilities.mT @ self._features).double()
-        return dict(zip(self._parts, totals.split(list(self._parts.values()), -1)))
+    @property
+    def penalty(self) -> Tensor:
+        return self.loc.new_zeros(len(self.loc))
+
+    @property
+    @abstractmethod
+    def magnitude(self) -> Tensor:
+        """The sum of the terms' sizes in a row's (x − μ)ᵀP(x − μ), multiplied out about the origin; (R, K)."""
+
+    @cached_property
+    def delicate(self) -> bool:
+        """Whether terms cancel so far that single precision will not do: narrow components that lie far apart."""
+        return not float(self.magnitude.max()) * torch.finfo(torch.float32).eps < ROUNDING
+
+    @property
+    def centred(self) -> Tensor:
+        """The means, measured from the origin."""
+        return self.loc - self.origin
+
+    def precise(self, rows: Tensor) -> Tensor:
+        """Rows in the precision to work in."""
+        return rows.double() if self.delicate else rows
 
 
-def pairs(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """i and j of all products x_i x_j with i ≤ j."""
-    i, j = torch.triu_indices(width, width, device=device)
-    return i, j
-
-
-@final
 @dataclass(frozen=True, eq=False)
-class FullGaussians(Components):
-    """N(μ_k, Σ_k) with any covariance.
-
-    loc (R, K, D); covariance (R, K, D, D); origin (D,): what rows are measured from, near the data's mean, lest squares
-    cancel; floor: added to each variance by the M-step.
-    """
+class Dense(Located):
+    """N(μ_k, Σ_k) with covariances (R, K, D, D), or (R, 1, D, D) where components share one. Rows may hold NaN."""
 
     loc: Tensor
     covariance: Tensor
     origin: Tensor
     floor: float = FLOOR
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.loc.shape[0], self.loc.shape[1]
+    @cached_property
+    def factor(self) -> tuple[Tensor, Tensor]:
+        """The lower Cholesky factors, and 0 where there is one."""
+        return torch.linalg.cholesky_ex(self.covariance)
 
     @cached_property
-    def _factor(self) -> tuple[Tensor, Tensor]:
-        return torch.linalg.cholesky_ex(self.covariance)
+    def precision(self) -> Tensor:
+        """Σ_k^-1, of the shape of the covariances."""
+        return torch.cholesky_inverse(self.factor[0])
 
     @property
     def sound(self) -> Tensor:
-        return self._factor[1] == 0
+        return (self.factor[1] == 0).expand(self.shape)
 
     @property
-    def penalty(self) -> Tensor:
-        return self.loc.new_zeros(len(self.loc))
+    def magnitude(self) -> Tensor:
+        scale = (self.covariance.diagonal(dim1=-2, dim2=-1) + self.centred.square()).sqrt()
+        return torch.einsum("rki,rkij,rkj->rk", scale, self.precision.abs().expand(*scale.shape, -1), scale)
+
+    @cached_property
+    def normals(self) -> missing.Normals:
+        """As `missing` takes them, measured from the origin."""
+        half_log_det = self.factor[0].diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return missing.Normals(self.centred, self.precision, half_log_det)
+
+    @cached_property
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """Pμ and log p(x) at x = origin: the coefficients of x and of 1, (R, K, D) and (R, K)."""
+        loc, precision, half_log_det = self.normals
+        linear = (precision @ loc[..., None])[..., 0]
+        return linear, -0.5 * (loc * linear).sum(-1) - half_log_det - 0.5 * loc.shape[-1] * LOG_2PI
+
+    def explain(self, rows: Tensor) -> Explanation:
+        x = self.precise(rows)
+        if complete(x):
+            return self.whole(x, self.origin)
+        return missing.explained(x - self.origin.to(x), self.normals, lambda some: self.whole(some, 0 * self.origin))
+
+    @abstractmethod
+    def whole(self, rows: Tensor, origin: Tensor) -> Explanation:
+        """How rows without gaps are explained, which are yet to be measured from this origin."""
+
+    def pick(self, mixtures: Tensor) -> Self:
+        return replace(self, loc=self.loc[mixtures], covariance=self.covariance[mixtures])
+
+    def sample(self, which: Tensor) -> Tensor:
+        loc, factor = self.loc[0, which], self.factor[0].expand(*self.shape, -1, -1)[0, which]
+        return loc + (factor @ torch.randn_like(loc)[..., None])[..., 0]
+
+    def conditional(self, rows: Tensor) -> Conditional:
+        mean, variance = missing.conditional(rows - self.origin, self.normals)
+        return Conditional(mean + self.origin, variance)
+
+    def draw(self, rows: Tensor, which: Tensor) -> Tensor:
+        return missing.drawn(rows - self.origin, which, self.normals) + self.origin
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"loc": self.loc, "covariance": self.covariance, "origin": self.origin}
+
+    def floored(self, covariance: Tensor) -> Tensor:
+        """With the floor on the diagonal."""
+        return covariance + self.floor * torch.eye(covariance.shape[-1]).to(covariance)
+
+
+@final
+class FullGaussians(Dense):
+    """N(μ_k, Σ_k), a covariance for each component; (R, K, D, D)."""
 
     @property
     def free(self) -> int:
@@ -82,54 +145,52 @@ class FullGaussians(Components):
         return K * D + K * D * (D + 1) // 2
 
     @cached_property
-    def precision(self) -> Tensor:
-        """Σ_k^-1, (R, K, D, D)."""
-        return torch.cholesky_inverse(self._factor[0])
+    def _coefficients(self) -> Tensor:
+        i, j = pairs(self.loc.shape[-1], self.loc.device)
+        times = (i < j).to(self.loc) + 0.5 * (i == j)
+        return torch.cat([-times * self.precision[..., i, j], self.linear[0]], -1)
 
-    @cached_property
-    def _coefficients(self) -> tuple[Tensor, Tensor]:
-        loc, D = self.loc - self.origin, self.loc.shape[-1]
-        i, j = pairs(D, loc.device)
-        linear = torch.einsum("rkij,rkj->rki", self.precision, loc)
-        quadratic = -self.precision[..., i, j] * torch.where(i == j, 0.5, 1.0).to(loc)
-        half_log_det = self._factor[0].diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constants = -0.5 * (loc * linear).sum(-1) - half_log_det - 0.5 * D * LOG_2PI
-        return torch.cat([quadratic, linear], -1), constants
-
-    def explain(self, rows: Tensor) -> Explanation:
-        x = rows - self.origin.to(rows)
-        i, j = pairs(x.shape[1], x.device)
-        features = torch.cat([x[:, i] * x[:, j], x], -1)
-        return Quadratic(features, *self._coefficients, {"second": len(i), "first": x.shape[1]})
+    def whole(self, rows: Tensor, origin: Tensor) -> Explanation:
+        D, F = rows.shape[1], self._coefficients.shape[-1]
+        return Quadratic(Products(rows, origin), self._coefficients, self.linear[1], {"second": F - D, "first": D})
 
     def refit(self, counts: Tensor, statistics: Statistics) -> FullGaussians:
-        D = self.loc.shape[-1]
         mean = statistics["first"] / counts[..., None]
-        i, j = pairs(D, mean.device)
-        second = mean.new_empty(*mean.shape, D)
-        second[..., i, j] = second[..., j, i] = statistics["second"] / counts[..., None]
-        covariance = second - mean[..., :, None] * mean[..., None, :]
-        return FullGaussians(
-            mean + self.origin, covariance + self.floor * torch.eye(D).to(mean), self.origin, self.floor
-        )
-
-    def pick(self, mixtures: Tensor) -> FullGaussians:
-        return FullGaussians(self.loc[mixtures], self.covariance[mixtures], self.origin, self.floor)
-
-    def sample(self, which: Tensor) -> Tensor:
-        noise = torch.randn_like(self.loc[0, which])
-        return self.loc[0, which] + torch.einsum("nij,nj->ni", self._factor[0][0, which], noise)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"loc": self.loc, "covariance": self.covariance, "origin": self.origin}
+        second = unpacked(statistics["second"] / counts[..., None], mean.shape[-1])
+        covariance = self.floored(second - mean[..., :, None] * mean[..., None, :])
+        return replace(self, loc=mean + self.origin, covariance=covariance)
 
 
 @final
+class TiedGaussians(Dense):
+    """N(μ_k, Σ), one covariance for the components of a mixture; (R, 1, D, D)."""
+
+    @property
+    def free(self) -> int:
+        K, D = self.loc.shape[1:]
+        return K * D + D * (D + 1) // 2
+
+    @cached_property
+    def _whitening(self) -> Tensor:
+        """L^-T: rows times it have unit covariance; (R, D, D)."""
+        factor = self.factor[0][:, 0]
+        return torch.linalg.solve_triangular(factor, torch.eye(factor.shape[-1]).to(factor), upper=False).mT
+
+    def whole(self, rows: Tensor, origin: Tensor) -> Explanation:
+        return SharedQuadratic(rows - origin.to(rows), self._whitening, *self.linear)
+
+    def refit(self, counts: Tensor, statistics: Statistics) -> TiedGaussians:
+        mean, total = statistics["first"] / counts[..., None], counts.sum(-1)[:, None, None, None]
+        between = ((counts[..., None] * mean).mT @ mean)[:, None]
+        covariance = self.floored((unpacked(statistics["second"], mean.shape[-1]) - between) / total)
+        return replace(self, loc=mean + self.origin, covariance=covariance)
+
+
 @dataclass(frozen=True, eq=False)
-class DiagonalGaussians(Components):
+class Entrywise(Located):
     """N(μ_k, diag σ_k²): entries independent given the component, so that missing ones are simply left out.
 
-    loc, variance (R, K, D); origin (D,) and floor as of `FullGaussians`. Rows may hold NaN.
+    variance (R, K, D), or (R, K, 1) where the entries share one.
     """
 
     loc: Tensor
@@ -138,50 +199,72 @@ class DiagonalGaussians(Components):
     floor: float = FLOOR
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.loc.shape[0], self.loc.shape[1]
-
-    @property
     def sound(self) -> Tensor:
         return (self.variance > 0).all(-1)
 
     @property
-    def penalty(self) -> Tensor:
-        return self.loc.new_zeros(len(self.loc))
+    def magnitude(self) -> Tensor:
+        return (1 + self.centred.square() / self.variance).sum(-1)
+
+    @cached_property
+    def _coefficients(self) -> Tensor:
+        """Those of x², of x, and of 1 for each entry that is there; (R, K, 3 D)."""
+        loc, precision = self.centred, 1 / self.variance
+        constants = -0.5 * (precision * loc.square() + self.variance.log() + LOG_2PI)
+        return torch.cat([(-0.5 * precision).expand_as(loc), precision * loc, constants], -1)
+
+    def explain(self, rows: Tensor) -> Explanation:
+        return ByEntry(self.precise(rows), self.origin, self._coefficients)
+
+    def pick(self, mixtures: Tensor) -> Self:
+        return replace(self, loc=self.loc[mixtures], variance=self.variance[mixtures])
+
+    def sample(self, which: Tensor) -> Tensor:
+        return self.loc[0, which] + self.variance[0, which].sqrt() * torch.randn_like(self.loc[0, which])
+
+    def conditional(self, rows: Tensor) -> Conditional:
+        gone, x = rows.isnan()[:, None], rows[:, None].double()
+        return Conditional(torch.where(gone, self.loc[0], x), torch.where(gone, self.variance[0], 0))
+
+    def draw(self, rows: Tensor, which: Tensor) -> Tensor:
+        return torch.where(rows.isnan(), self.sample(which), rows)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"loc": self.loc, "variance": self.variance, "origin": self.origin}
+
+    def mean(self, statistics: Statistics) -> Tensor:
+        """The likeliest means, measured from the origin; that of an entry nobody has seen stays where it is."""
+        seen = statistics["seen"]
+        return torch.where(seen > 0, statistics["first"] / seen, self.centred)
+
+
+@final
+class DiagonalGaussians(Entrywise):
+    """N(μ_k, diag σ_k²), a variance for each entry of each component; (R, K, D)."""
 
     @property
     def free(self) -> int:
         return 2 * self.loc.shape[1] * self.loc.shape[2]
 
-    @cached_property
-    def _coefficients(self) -> Tensor:
-        loc, precision = self.loc - self.origin, 1 / self.variance
-        constants = -0.5 * (precision * loc.square() + self.variance.log() + LOG_2PI)
-        return torch.cat([-0.5 * precision, precision * loc, constants], -1)
-
-    def explain(self, rows: Tensor) -> Explanation:
-        seen = (~rows.isnan()).to(rows)
-        x = torch.where(rows.isnan(), 0, rows - self.origin.to(rows))
-        none = self.loc.new_zeros(self.shape)
-        D = rows.shape[1]
-        return Quadratic(
-            torch.cat([x * x, x, seen], -1), self._coefficients, none, {"second": D, "first": D, "seen": D}
-        )
-
     def refit(self, counts: Tensor, statistics: Statistics) -> DiagonalGaussians:
-        seen = statistics["seen"].clamp_min(torch.finfo(torch.float64).tiny)
-        mean = statistics["first"] / seen
+        mean, seen = self.mean(statistics), statistics["seen"]
         variance = (statistics["second"] / seen - mean.square()).clamp_min(0) + self.floor
-        return DiagonalGaussians(mean + self.origin, variance, self.origin, self.floor)
+        return replace(self, loc=mean + self.origin, variance=torch.where(seen > 0, variance, self.variance))
 
-    def pick(self, mixtures: Tensor) -> DiagonalGaussians:
-        return DiagonalGaussians(self.loc[mixtures], self.variance[mixtures], self.origin, self.floor)
 
-    def sample(self, which: Tensor) -> Tensor:
-        return self.loc[0, which] + self.variance[0, which].sqrt() * torch.randn_like(self.loc[0, which])
+@final
+class SphericalGaussians(Entrywise):
+    """N(μ_k, σ_k² I), one variance for each component; (R, K, 1)."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"loc": self.loc, "variance": self.variance, "origin": self.origin}
+    @property
+    def free(self) -> int:
+        return self.loc.shape[1] * (self.loc.shape[2] + 1)
+
+    def refit(self, counts: Tensor, statistics: Statistics) -> SphericalGaussians:
+        mean, seen = self.mean(statistics), statistics["seen"]
+        squares = (statistics["second"] - seen * mean.square()).sum(-1, keepdim=True)
+        variance = (squares / seen.sum(-1, keepdim=True)).clamp_min(0) + self.floor
+        return replace(self, loc=mean + self.origin, variance=variance)
 
 
 @final
@@ -192,11 +275,22 @@ class Full(Family):
     floor: float = FLOOR
 
     def pooled(self, rows: Tensor, restarts: int, components: int) -> FullGaussians:
-        mean = rows.double().nanmean(0)
-        x = torch.where(rows.isnan(), 0, rows - mean)
-        covariance = x.mT @ x / len(x) + self.floor * torch.eye(len(mean)).to(x)
-        loc = mean.expand(restarts, components, -1)
-        return FullGaussians(loc, covariance.expand(*loc.shape, -1), mean, self.floor)
+        origin, covariance = _moments(rows, self.floor)
+        loc = origin.expand(restarts, components, -1)
+        return FullGaussians(loc, covariance.expand(*loc.shape, -1), origin, self.floor)
+
+
+@final
+@dataclass(frozen=True)
+class Tied(Family):
+    """One covariance for all components."""
+
+    floor: float = FLOOR
+
+    def pooled(self, rows: Tensor, restarts: int, components: int) -> TiedGaussians:
+        origin, covariance = _moments(rows, self.floor)
+        loc = origin.expand(restarts, components, -1)
+        return TiedGaussians(loc, covariance.expand(restarts, 1, -1, -1), origin, self.floor)
 
 
 @final
@@ -207,7 +301,35 @@ class Diagonal(Family):
     floor: float = FLOOR
 
     def pooled(self, rows: Tensor, restarts: int, components: int) -> DiagonalGaussians:
-        mean = rows.double().nanmean(0)
-        variance = (rows - mean).square().nanmean(0) + self.floor
-        loc = mean.expand(restarts, components, -1)
-        return DiagonalGaussians(loc, variance.expand_as(loc), mean, self.floor)
+        origin, covariance = _moments(rows, self.floor)
+        loc = origin.expand(restarts, components, -1)
+        return DiagonalGaussians(loc, covariance.diagonal().expand_as(loc), origin, self.floor)
+
+
+@final
+@dataclass(frozen=True)
+class Spherical(Family):
+    """One variance for each component."""
+
+    floor: float = FLOOR
+
+    def pooled(self, rows: Tensor, restarts: int, components: int) -> SphericalGaussians:
+        origin, covariance = _moments(rows, self.floor)
+        loc = origin.expand(restarts, components, -1)
+        return SphericalGaussians(loc, covariance.diagonal().mean().expand(*loc.shape[:2], 1), origin, self.floor)
+
+
+COVARIANCES: dict[str, type[Full] | type[Tied] | type[Diagonal] | type[Spherical]] = {
+    "full": Full,
+    "tied": Tied,
+    "diag": Diagonal,
+    "spherical": Spherical,
+}
+"""The families by the names that scikit-learn gives them."""
+
+
+def _moments(rows: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """The mean, as a number of single precision, and the covariance about it, gaps at the mean."""
+    mean = rows.double().nanmean(0).float().double()
+    x = torch.where(rows.isnan(), 0, rows - mean)
+    return mean, x.mT @ x / len(x) + floor * torch.eye(len(mean)).to(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -11,6 +13,15 @@ from torch import Tensor
 from lowerbound.mixtures.blocks import Block
 from lowerbound.mixtures.components import Components, Explanation
 from lowerbound.mixtures.weights import Weights
+
+CACHE_VALUES = 2**19
+"""Values that are worked on at once for each thread of a processor: they stay beside it."""
+DEVICE_VALUES = 2**26
+"""Values that are worked on at once on other devices."""
+NEGLIGIBLE = -60.0
+"""Log odds are no less than this: 1e-26 is as good as 0, and exponentials far below it take twenty times as long."""
+LEAST_ROWS = 512
+"""With fewer rows at once, the calls would cost more than the work."""
 
 
 @final
@@ -26,6 +37,12 @@ class Expectation:
     weight: Tensor
     counts: Tensor
     statistics: dict[str, Tensor]
+
+    @property
+    def sums(self) -> tuple[Tensor, ...]:
+        """All of it, the statistics in the order of their names."""
+        named = (self.statistics[name] for name in sorted(self.statistics))
+        return self.log_likelihood, self.weight, self.counts, *named
 
     def __add__(self, other: Expectation) -> Expectation:
         return Expectation(
@@ -44,6 +61,16 @@ class Expectation:
         )
 
 
+def summed(parts: Iterable[Expectation]) -> Expectation:
+    """The sum of what was found in several sets of rows, gathered in place."""
+    rest = iter(parts)
+    total = next(rest) * 1
+    for part in rest:
+        for gathered, more in zip(total.sums, part.sums):
+            gathered += more
+    return total
+
+
 class Shares(NamedTuple):
     """log p(x) of each row, (R, N), and each component's responsibility for it, (R, N, K)."""
 
@@ -51,16 +78,20 @@ class Shares(NamedTuple):
     responsibilities: Tensor
 
 
-def shared(log_joint: Tensor) -> Shares:
-    """log Σ_k exp and the softmax, from one exponential.
+def shared(log_joint: Tensor, weights: Tensor | float = 1.0) -> Shares:
+    """log Σ_k exp and, times the rows' weights (N,), the softmax; from one exponential.
+
+    For a row that no component can explain, log p = -inf, and all are alike responsible.
 
     >>> shared(torch.tensor([[0.0, 0.0]]))
     Shares(log_prob=tensor([0.6931]), responsibilities=tensor([[0.5000, 0.5000]]))
     """
-    top = log_joint.amax(-1, keepdim=True)
-    odds = (log_joint - top).exp_()
-    total = odds.sum(-1, keepdim=True)
-    return Shares((top + total.log()).squeeze(-1), odds.div_(total))
+    top = log_joint.amax(-1)
+    least = torch.finfo(top.dtype).min
+    odds = (log_joint - top.clamp_min(least)[..., None]).clamp_min_(NEGLIGIBLE).exp_()
+    total = odds.sum(-1)
+    scale = weights / total
+    return Shares(top.add_(total.log_()), odds.mul_(scale[..., None]))
 
 
 @final
@@ -89,25 +120,25 @@ class Mixture:
         """Free parameters."""
         return self.components.free + self.shape[1] - 1
 
+    def rows_at_once(self, device: torch.device) -> int:
+        """How many rows are best explained together: of each about as many values are held as a component has."""
+        values = CACHE_VALUES * torch.get_num_threads() if device.type == "cpu" else DEVICE_VALUES
+        R, K = self.shape
+        return max(LEAST_ROWS, values // (self.components.free // K + 2 * R * K))
+
     def shares(self, rows: Tensor) -> Shares:
         """log p(x) (R, N) and responsibilities (R, N, K) of rows (N, D)."""
-        return self._shares(self.components.explain(rows))
+        parts = [self._shares(self.components.explain(part)) for part in self._parts(rows)]
+        return Shares(*(torch.cat(each, 1) for each in zip(*parts)))
 
     def log_prob(self, rows: Tensor) -> Tensor:
         """log p(x) of rows (N, D), of their observed entries alone where some are missing; (R, N) nats."""
-        return self.shares(rows).log_prob
+        parts = (self._shares(self.components.explain(part)).log_prob for part in self._parts(rows))
+        return torch.cat(list(parts), 1)
 
     def expect(self, block: Block) -> Expectation:
         """The E-step on a block of rows."""
-        explanation = self.components.explain(block.rows)
-        log_prob, responsibilities = self._shares(explanation)
-        weighted = responsibilities.mul_(block.weights[:, None])
-        return Expectation(
-            (log_prob * block.weights).sum(-1, dtype=torch.float64),
-            block.weights.sum(dtype=torch.float64),
-            weighted.sum(-2, dtype=torch.float64),
-            explanation.statistics(weighted),
-        )
+        return summed(map(self._expect, self._parts(block.rows), self._parts(block.weights)))
 
     def refit(self, found: Expectation) -> Mixture:
         """The M-step."""
@@ -121,6 +152,19 @@ class Mixture:
         """Rows drawn from the first mixture, (count, D), by torch's generator."""
         return self.components.sample(torch.multinomial(self.weights.mean[0], count, replacement=True))
 
-    def _shares(self, explanation: Explanation) -> Shares:
+    def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.chunk(max(1, math.ceil(len(rows) / self.rows_at_once(rows.device))))
+
+    def _shares(self, explanation: Explanation, weights: Tensor | float = 1.0) -> Shares:
         log_prob = explanation.log_prob
-        return shared(log_prob + self.weights.log.to(log_prob)[:, None])
+        return shared(log_prob + self.weights.log.to(log_prob)[:, None], weights)
+
+    def _expect(self, rows: Tensor, weights: Tensor) -> Expectation:
+        explanation = self.components.explain(rows)
+        log_prob, weighted = self._shares(explanation, weights)
+        return Expectation(
+            (log_prob * weights).sum(-1).double(),
+            weights.sum().double(),
+            weighted.sum(-2).double(),
+            explanation.statistics(weighted),
+        )
