@@ -58,8 +58,10 @@ def drawn(mixture: Mixture, rows: Tensor, count: int) -> Tensor:
 
     For each a component is drawn, then the gaps given it: whole rows, whose entries belong together.
     """
-    parts = [_draws(mixture, part, count) for part in _parts(mixture, rows)]
-    return torch.where(rows.isnan(), torch.cat(parts, 1).to(rows), rows)
+    which = torch.multinomial(_shares(mixture, rows), count, replacement=True).T.flatten()
+    parts = zip(_parts(mixture, rows.repeat(count, 1)), which.split(_length(mixture, rows)))
+    found = torch.cat([mixture.components.draw(*part) for part in parts]).to(rows)
+    return torch.where(rows.isnan(), found.unflatten(0, (count, len(rows))), rows)
 
 
 def log_conditional(mixture: Mixture, rows: Tensor, shown: Tensor) -> Tensor:
@@ -99,7 +101,11 @@ def gaussian(mixture: Mixture) -> Gaussians:
 
 
 def _parts(mixture: Mixture, rows: Tensor) -> tuple[Tensor, ...]:
-    return rows.split(max(1, CHUNK_VALUES // (mixture.shape[1] * rows.shape[1])))
+    return rows.split(_length(mixture, rows))
+
+
+def _length(mixture: Mixture, rows: Tensor) -> int:
+    return max(1, CHUNK_VALUES // (mixture.shape[1] * rows.shape[1]))
 
 
 def _shares(mixture: Mixture, rows: Tensor) -> Tensor:
@@ -108,11 +114,6 @@ def _shares(mixture: Mixture, rows: Tensor) -> Tensor:
 
 def _guess(mixture: Mixture, rows: Tensor) -> Tensor:
     return mixture.components.filled(rows, _shares(mixture, rows))
-
-
-def _draws(mixture: Mixture, rows: Tensor, count: int) -> Tensor:
-    which = torch.multinomial(_shares(mixture, rows), count, replacement=True)
-    return torch.stack([mixture.components.draw(rows, column) for column in which.T])
 
 
 def _variance(mixture: Mixture, rows: Tensor) -> Tensor:
