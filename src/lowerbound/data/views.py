@@ -180,6 +180,44 @@ class Standardise(View):
 
 
 @final
+class Flat(View):
+    """What another view makes of the values of a datum, in one row.
+
+    Example:
+        >>> view = Flat(Identity(0, 16), (2, 2))
+        >>> view(torch.ones(5, 2, 2)).shape, view.inverse(torch.ones(5, 4)).shape
+        (torch.Size([5, 4]), torch.Size([5, 2, 2]))
+    """
+
+    def __init__(self, inner: View, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.inner, self.shape = inner, shape
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """The inner view's values, in a row."""
+        return self.inner(raw).flatten(-len(self.shape))
+
+    def expected(self, raw: Tensor) -> Tensor:
+        """The mean of what `forward` returns."""
+        return self.inner.expected(raw).flatten(-len(self.shape))
+
+    def inverse(self, value: Tensor) -> Tensor:
+        """Back to the datum's shape and scale."""
+        return self.inner.inverse(value.unflatten(-1, self.shape))
+
+    @property
+    def log_slope(self) -> Tensor:
+        """The inner view's, in a row."""
+        slope = self.inner.log_slope
+        return slope.flatten() if slope.dim() else slope
+
+    @property
+    def log_volume(self) -> float:
+        """The inner view's."""
+        return self.inner.log_volume
+
+
+@final
 class Binarise(View):
     """Dynamic binarisation: 1 with probability raw / (levels - 1), else 0, drawn anew at every call.
 
