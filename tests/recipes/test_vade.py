@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
+from torch import Tensor, nn
 
-from agree import assert_close
+import lowerbound
+from agree import LIMIT, assert_close
 from catalogue import Case, batch, spec, variable
 from lowerbound.core import Batch, Latent, MixturePrior, Trace
 from lowerbound.core.mixtures import log_joint
+from lowerbound.evaluation.clustering import agreement
 from lowerbound.recipes import Setup, get
-from lowerbound.recipes.clustering import codes, fitted
+from lowerbound.recipes.clustering import Denoising, codes, fitted
+from lowerbound.training.progress import Silent
 
 STEP = torch.tensor(0)
 
@@ -53,10 +58,10 @@ def test_until_the_meeting_the_rate_costs_nothing_and_then_it_rises() -> None:
     setup = small(anneal=4)
     b = setup.see(batch("unit", 300))
     (meet,) = setup.meet.values()
-    weigh = lambda step: setup.objective(trace_of(setup, b), torch.tensor(step))["weighted_rate"].mean()  # noqa: E731
+    weigh = lambda step: setup.objective(trace_of(setup, b), torch.tensor(step))["weighted_rate"].mean().detach()  # noqa: E731
     assert weigh(999) == 0
     meet(lambda count: b[:count], 1000)
-    whole = setup.objective(trace_of(setup, b))["weighted_rate"].mean()
+    whole = setup.objective(trace_of(setup, b))["weighted_rate"].mean().detach()
     assert [round(float(weigh(step) / whole), 4) for step in (999, 1000, 1002, 1004, 2000)] == [0, 0, 0.5, 1, 1]
 
 
@@ -109,3 +114,38 @@ def test_fewer_codes_than_components_leave_some_unused() -> None:
 
 def test_a_training_of_any_length_meets_in_it() -> None:
     assert get("vade").build(spec(variable("unit"))).meet.keys() == {0.3}
+
+
+def test_until_it_is_to_see_the_encoder_of_a_training_misses_a_share_of_the_values() -> None:
+    seen: list[torch.Tensor] = []
+    network = Denoising(nn.Flatten(), 0.25)
+    network.register_forward_hook(lambda _, __, out: seen.append(out))
+    x = torch.ones(100, 100)
+    network.train()(x)
+    network.eval()(x)
+    network.train().see()
+    network(x)
+    share = float((seen[0] == 0).float().mean())
+    assert abs(share - 0.25) < LIMIT * (0.25 * 0.75 / 10_000) ** 0.5
+    assert seen[1].min() == seen[2].min() == 1
+    fresh = Denoising(nn.Flatten(), 0.25)
+    fresh.load_state_dict(network.state_dict())
+    assert fresh(x).min() == 1
+
+
+def test_codes_begin_as_good_as_certain() -> None:
+    setup = small(masked=0.0)
+    q = setup.model.infer(setup.see(batch("unit", 20)))
+    assert (q.stddev < 0.05).all()
+
+
+def test_a_trained_model_finds_the_groups_of_plain_data(tmp_path: Path) -> None:
+    """Four patterns with noise: every row in the right group, from one seed."""
+    generator = np.random.default_rng(0)
+    patterns, group = generator.integers(0, 2, (4, 30)), np.repeat(np.arange(4), 150)
+    flips = generator.random((600, 30)) < 0.05
+    x = (patterns[group] ^ flips).astype(np.uint8)
+    order = generator.permutation(600)
+    small = {"latent": 2, "hidden": [32], "components": 4, "epochs": 15, "batch_size": 32, "lr": 5e-3, "restarts": 3}
+    model = lowerbound.train("vade", x[order], tmp_path / "run", progress=Silent(), **small)
+    assert agreement(group[order], model.clusters(x[order]).labels)["accuracy"] > 0.99

@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 4096
 CERTAIN = 10.0
 """Minus log σ² of the codes of an autoencoder, about: noise far below their spread."""
 
-PATIENT = Until(tolerance=1e-4, steps=500)
+PATIENT = Until(tolerance=1e-4, steps=200)
 """Clusters that touch come apart slowly."""
 
 
