@@ -19,7 +19,9 @@ from lowerbound.core import (
     Gaussian,
     Latent,
     MixturePrior,
+    Occupancy,
     Parametric,
+    Pathwise,
     standard_normal,
 )
 from lowerbound.core.distributions import LogScaleNormal
@@ -147,3 +149,24 @@ def test_agreement_knows_no_names_and_is_perfect_for_the_same_groups() -> None:
     assert agreement(y, np.array([2, 0, 0, 1])) == {"accuracy": 1.0, "nmi": 1.0, "ari": 1.0}
     assert matching(y, np.array([2, 0, 0, 1])) == [(0, "dog"), (1, "owl"), (2, "cat")]
     assert agreement(y, np.zeros(4, int)) == {"accuracy": 0.5, "nmi": 0.0, "ari": 0.0}
+
+
+def test_how_many_clusters_are_in_use() -> None:
+    """Far from each other two clusters share the data evenly, and a third has none: 2 are in use, and surely."""
+    prior = MixturePrior(3, 1)
+    prior.start_at(torch.full((3,), 1 / 3), torch.tensor([[-50.0], [50.0], [900.0]]), torch.ones(3, 1))
+    narrow = Gaussian(nn.Sequential(nn.Unflatten(-1, (1, 1)), nn.ConstantPad1d((0, 1), -14.0)))
+    model, meter = Latent(prior, narrow, Bernoulli(nn.Linear(1, 4))), Occupancy()
+    for x in (torch.full((6, 1), -50.0), torch.full((6, 1), 50.0)):
+        meter.add(model.trace(Batch({"x": x}), 3, Pathwise()))
+    assert meter.figures()["clusters"] == pytest.approx({"used": 2.0, "certainty": 1.0})
+
+
+def test_a_model_without_clusters_has_no_such_figures() -> None:
+    meter = Occupancy()
+    meter.add(
+        Latent(standard_normal(1), Gaussian(nn.Unflatten(-1, (1, 2))), Bernoulli(nn.Linear(1, 4))).trace(
+            Batch({"x": torch.zeros(3, 2)})
+        )
+    )
+    assert meter.figures() == {}

@@ -19,6 +19,7 @@ from lowerbound.core.bounds import (
     thermodynamic_upper,
 )
 from lowerbound.core.chain import Chain, Link
+from lowerbound.core.clusters import Occupancy, memberships
 from lowerbound.core.conditionals import (
     Bernoulli,
     Categorical,
@@ -190,6 +191,7 @@ __all__ = [
     "NaturalClimb",
     "NegativeBinomial",
     "Objective",
+    "Occupancy",
     "OfRelaxed",
     "OffDiagonal",
     "OneHot",
@@ -243,6 +245,7 @@ __all__ = [
     "log_marginal",
     "log_uniform",
     "log_weights",
+    "memberships",
     "mmd",
     "monte_carlo_kl",
     "naive_log_marginal",

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch import distributions as D
 from torch.distributions import Distribution
 
-from lowerbound.core import Batch, Chain, Conditional, Latent, Link, Model, Trace
-from lowerbound.core.mixtures import log_joint, only
-from lowerbound.core.relaxations import base_of
+from lowerbound.core import Batch, Chain, Conditional, Latent, Link, Model, memberships
+from lowerbound.core.mixtures import only
 from lowerbound.errors import InputError
 
 Array = np.ndarray
@@ -33,34 +31,18 @@ class Clusters(NamedTuple):
 
 @torch.no_grad()
 def responsibilities(model: Model, batch: Batch, particles: int) -> Tensor:
-    """p(k|x) of each datum, (B, C): by Bayes at draws of q(z|x), in the mean, or q itself of a categorical latent.
-
-    The model's mixture is its prior; where it has several latents, that of the first that has a mixture.
+    """p(k|x) of each datum, (B, C), from so many draws of q(z|x); see `core.memberships`.
 
     Raises:
         InputError: a model without either.
     """
-    trace = unheard(model).trace(batch, particles)
-    for name, (q, p) in trace.pairs.items():
-        found = of_latent(trace, name, q, p)
-        if found is not None:
-            return found
-    raise InputError(
-        "the model has no clusters: no mixture for its prior and no latent that is one of a few; train vade, gmvae or "
-        "vae with prior mixture"
-    )
-
-
-def of_latent(trace: Trace, name: str, q: Distribution, p: Distribution) -> Tensor | None:
-    """p(k|x) by one latent, (B, C); None where it has no components."""
-    base = base_of(q)
-    if isinstance(base, D.OneHotCategorical) and q.event_shape.numel() == base.event_shape.numel():
-        return base.probs.reshape(trace.batch.size, -1)
-    try:
-        each = log_joint(p, trace.named_z[name]).softmax(-1)
-    except ValueError:
-        return None
-    return (trace.log_measure.exp().unsqueeze(-1) * each).sum(0)
+    found = memberships(unheard(model).trace(batch, particles))
+    if found is None:
+        raise InputError(
+            "the model has no clusters: no mixture for its prior and no latent that is one of a few; train vade, gmvae "
+            "or vae with prior mixture"
+        )
+    return found
 
 
 @singledispatch

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
-from lowerbound.core import Batch, Constant, Distortion, Gaussian, Model, Pathwise, Rate, Since, WarmUp
+from lowerbound.core import Batch, Constant, Distortion, Gaussian, Model, Occupancy, Pathwise, Rate, Since, WarmUp
 from lowerbound.core.latent import named
 from lowerbound.mixtures.blocks import InMemory
 from lowerbound.mixtures.em import Until, begin, fit
@@ -107,7 +107,7 @@ class WayIn:
     def setup(self, model: Model, encoder: Denoising, ends: Ends, prior: MixturePrior, components: int) -> Setup:
         """The setup of a model whose first latent has this prior, and a posterior with this encoder.
 
-        The mixture is fitted to draws of q(z|x), by which the bound can only rise.
+        The mixture is fitted to draws of q(z|x), for that is what the bound asks of a prior.
         """
         weight = Since(WarmUp(self.anneal) if self.anneal else Constant(1.0))
 
@@ -117,7 +117,8 @@ class WayIn:
             weight.begin(step)
 
         objective = Distortion() + weight * Rate()
-        return Setup(model, ends.views, objective, Pathwise(), start=ends.start, meet={self.ahead: meet})
+        kept = Setup(model, ends.views, objective, Pathwise(), start=ends.start, meters=lambda: (Occupancy(),))
+        return replace(kept, meet={self.ahead: meet})
 
 
 def codes(model: Model, batch: Batch) -> Tensor:
