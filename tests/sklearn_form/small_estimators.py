@@ -12,6 +12,7 @@ from lowerbound.sklearn.mixture_base import MixtureEstimator
 
 NETWORK = {"latent": 2, "hidden": [8], "epochs": 2, "device": "cpu"}
 FEW = {"components": 2}
+FEWEST = {"factor": {"n_factors": 1}, "ppca": {"n_factors": 1}}
 
 SMALL: list[Any] = [
     ours.VAE(**NETWORK, draws=10),
@@ -21,11 +22,11 @@ SMALL: list[Any] = [
     ours.SparseAutoencoder(**NETWORK, **FEW),
     ours.KSparseAutoencoder(latent=8, k=2, epochs=2, device="cpu"),
     ours.ContractiveAutoencoder(**NETWORK, **FEW),
-    *(ours.GaussianMixture(covariance_type=kind, device="cpu") for kind in FORMS),
-    *(ours.GaussianMixture(2, covariance_type=kind, device="cpu") for kind in FORMS),
-    ours.AnomalyDetector(ours.GaussianMixture(device="cpu")),
+    *(ours.GaussianMixture(count, covariance_type=kind, **FEWEST.get(kind, {})) for count in (1, 2) for kind in FORMS),
+    *(ours.BayesianGaussianMixture(n_components=count) for count in (1, 2)),
+    ours.AnomalyDetector(ours.GaussianMixture()),
     ours.AnomalyDetector(ours.VAE(**NETWORK, draws=10)),
-    ours.Imputer(ours.GaussianMixture(device="cpu")),
+    ours.Imputer(ours.GaussianMixture()),
     ours.Imputer(ours.VAE(**NETWORK), particles=10),
 ]
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris, load_wine
+from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.model_selection import GridSearchCV
@@ -110,6 +112,36 @@ def test_rows_of_weight_w_are_w_rows(kind: str) -> None:
     assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-9)
 
 
+def test_one_factor_analyser_is_scikit_learns() -> None:
+    ours = GaussianMixture(1, covariance_type="factor", n_factors=2, tol=1e-10, max_iter=5000, reg_covar=0.0).fit(WINE)
+    theirs = FactorAnalysis(2, tol=1e-10, max_iter=5000, svd_method="lapack").fit(WINE)
+    assert ours.score(WINE) == pytest.approx(theirs.score(WINE), abs=1e-6)
+    assert np.allclose(ours.covariances_[0], theirs.get_covariance(), atol=1e-3)
+
+
+def test_one_probabilistic_pca_has_the_closed_form() -> None:
+    ours = GaussianMixture(1, covariance_type="ppca", n_factors=2, tol=1e-12, max_iter=5000, reg_covar=0.0).fit(WINE)
+    values, vectors = np.linalg.eigh(np.cov(WINE.T, bias=True))
+    left = values[:-2].mean()
+    exact = (vectors[:, -2:] * (values[-2:] - left)) @ vectors[:, -2:].T + left * np.eye(6)
+    assert np.allclose(ours.covariances_[0], exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["factor", "ppca"])
+def test_few_factors_make_the_covariances_that_score(kind: str) -> None:
+    mixture = GaussianMixture(3, covariance_type=kind, n_factors=2, random_state=0, max_iter=500).fit(WINE)
+    parts = [
+        multivariate_normal(mean, covariance).pdf(WINE)
+        for mean, covariance in zip(mixture.means_, mixture.covariances_)
+    ]
+    assert np.allclose(mixture.score_samples(WINE), np.log(mixture.weights_ @ np.stack(parts)), atol=1e-9)
+    assert np.allclose(mixture.precisions_ @ mixture.covariances_, np.eye(6), atol=1e-9)
+    again = pickle.loads(pickle.dumps(mixture))
+    assert np.array_equal(again.score_samples(WINE), mixture.score_samples(WINE))
+    with pytest.raises(InputError, match="n_features = 6; n_factors = 6 must be fewer"):
+        GaussianMixture(2, covariance_type=kind, n_factors=6).fit(WINE)
+
+
 def test_missing_entries_are_summed_over() -> None:
     x = IRIS.copy()
     x[np.random.default_rng(0).random(x.shape) < 0.2] = np.nan
@@ -194,7 +226,7 @@ def test_saved_and_loaded_again_without_a_pickle(tmp_path: Path) -> None:
         ('"converged_": true', '"converged_": 3', "converged_ must be true or false"),
         ('"n_iter_"', '"iterations_"', "says exactly this"),
         ('"max_iter"', '"most"', "of this version"),
-        ("lowerbound.mixtures.mixture:Mixture", "subprocess:Popen", "no mixture that lowerbound packed"),
+        ('"kind": "mixture"', '"kind": "popen"', "what was kept is no stepwise"),
         ("{", "", "holds no whole mixture"),
     ],
 )
@@ -208,12 +240,14 @@ def test_a_folder_that_was_tampered_with_is_refused(old: str, new: str, words: s
 
 
 def test_what_was_not_packed_is_not_unpacked() -> None:
-    kept = packed(GaussianMixture(2, random_state=0).fit(IRIS).mixture_)
-    assert torch.equal(unpacked(kept).weights.mean, GaussianMixture(2, random_state=0).fit(IRIS).mixture_.weights.mean)
-    for form in ('{"class": "os:system", "fields": {}}', kept.form.replace("Mixture", "os"), kept.form[:-1], "{}"):
-        with pytest.raises(InputError, match="no mixture that lowerbound packed"):
+    kept = packed(GaussianMixture(2, random_state=0).fit(IRIS).kept_.value)
+    assert torch.equal(
+        unpacked(kept).mixture.weights.mean, GaussianMixture(2, random_state=0).fit(IRIS).mixture_.weights.mean
+    )
+    for form in (kept.form.replace("stepwise", "popen"), kept.form[:-1], "{}", '{"kind": "mixture", "fields": {}}'):
+        with pytest.raises(InputError, match="what was kept is no"):
             unpacked(Packed(form, kept.tensors))
-    with pytest.raises(InputError, match="not a whole one"):
+    with pytest.raises(InputError, match="no whole mixture"):
         unpacked(Packed(kept.form, kept.tensors[:-8]))
 
 
@@ -230,6 +264,7 @@ def test_what_was_not_packed_is_not_unpacked() -> None:
         ({"weights_init": [0.5, 0.4]}, "add up to 1"),
         ({"means_init": np.zeros((2, 3))}, r"means_init must be of shape \(2, 4\), not \(2, 3\)"),
         ({"precisions_init": np.zeros((2, 4, 4))}, "positive definite"),
+        ({"covariance_type": "factor", "precisions_init": np.ones((2, 4, 4))}, "says nothing of factors"),
         ({"covariance_type": "diag", "precisions_init": np.zeros((2, 4))}, "must be positive"),
         ({"means_init": np.full((2, 4), np.nan)}, "means_init must be finite"),
     ],

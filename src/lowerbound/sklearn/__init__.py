@@ -1,6 +1,7 @@
 """Estimators in scikit-learn's form."""
 
 from lowerbound.sklearn.anomaly import AnomalyDetector
+from lowerbound.sklearn.bayesian_mixture import BayesianGaussianMixture
 from lowerbound.sklearn.gaussian_mixture import GaussianMixture
 from lowerbound.sklearn.imputer import Imputer
 from lowerbound.sklearn.networks import (
@@ -17,6 +18,7 @@ __all__ = [
     "VAE",
     "AnomalyDetector",
     "Autoencoder",
+    "BayesianGaussianMixture",
     "BetaVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",

@@ -14,6 +14,7 @@ import numpy as np
 from lowerbound.arguments import NonNegative, NonNegativeInt, conformed
 from lowerbound.errors import InputError
 from lowerbound.files import replacing, write_json
+from lowerbound.mixtures.stepwise import Stepwise
 from lowerbound.sklearn.values import Packed, packed, unpacked
 
 FORMAT = "lowerbound-mixture"
@@ -38,7 +39,7 @@ class Content(NamedTuple):
     estimator: str
     params: dict[str, Any]
     fitted: dict[str, Any]
-    value: Any
+    value: Stepwise
 
 
 def write(path: str | Path, content: Content) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, final
 
@@ -9,43 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.arguments import NonNegative, conformed
+from lowerbound.arguments import Count, NonNegative, conformed
 from lowerbound.errors import InputError
-from lowerbound.mixtures.components import Components, Family
+from lowerbound.mixtures.bayes import point
+from lowerbound.mixtures.blocks import InMemory
+from lowerbound.mixtures.components import Components
+from lowerbound.mixtures.em import begin
 from lowerbound.mixtures.mixture import Mixture
+from lowerbound.mixtures.starts import Start
 from lowerbound.mixtures.weights import Proportions
 from lowerbound.sklearn.base import plain
-from lowerbound.sklearn.covariances import FORMS, Form
+from lowerbound.sklearn.covariances import Form, finite, form
 from lowerbound.sklearn.mixture_base import MixtureEstimator
 from lowerbound.sklearn.rows import Array
 
 
-@final
-@dataclass(eq=False, repr=False)
-class GaussianMixture(MixtureEstimator):
-    """A mixture of Gaussians in the place of scikit-learn's, with sample_weight, missing entries and `partial_fit`.
+@dataclass(kw_only=True, eq=False, repr=False)
+class GaussianEstimator(MixtureEstimator, ABC):
+    """A mixture of Gaussians, whose parameters are told in scikit-learn's shapes.
 
-    n_components: how many. covariance_type: full, tied, diag or spherical. reg_covar: added to each variance after an
-    M-step. weights_init, means_init, precisions_init: where EM starts, in the shapes of weights_, means_ and
-    precisions_; the same start leads where scikit-learn's leads. The others: see `MixtureEstimator`.
+    covariance_type: full, tied, diag or spherical as in scikit-learn.
 
-    Fitted: weights_, means_, covariances_, precisions_, precisions_cholesky_, all float64, and what `MixtureEstimator`
-    has.
-
-    >>> from sklearn.datasets import load_iris
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> mixture = GaussianMixture(3, random_state=0).fit(X)
-    >>> mixture.means_.shape, mixture.predict_proba(X).shape, mixture.converged_
-    ((3, 4), (150, 3), True)
+    Fitted: weights_, means_, covariances_, precisions_, precisions_cholesky_, all float64.
     """
 
-    n_components: int = 1
-    _: KW_ONLY
     covariance_type: str = "full"
-    reg_covar: float = 1e-6
-    weights_init: Any = None
-    means_init: Any = None
-    precisions_init: Any = None
 
     @property
     def means_(self) -> Array:
@@ -54,7 +44,7 @@ class GaussianMixture(MixtureEstimator):
 
     @property
     def covariances_(self) -> Array:
-        """Σ_k: (K, D, D) of full, (D, D) of tied, (K, D) of diag, (K,) of spherical."""
+        """Σ_k: (D, D) of tied, (K, D) of diag, (K,) of spherical, (K, D, D) of all others."""
         return self._form.covariances(self._components)
 
     @property
@@ -69,45 +59,69 @@ class GaussianMixture(MixtureEstimator):
 
     @property
     def _components(self) -> Any:
-        return self.mixture_.components
+        return point(self.mixture_).components
 
     @property
     def _form(self) -> Form:
-        if self.covariance_type not in FORMS:
-            raise InputError(f"covariance_type must be one of {', '.join(FORMS)}, not {self.covariance_type!r}")
-        return FORMS[self.covariance_type]
+        return form(self.covariance_type)
 
-    def _family(self) -> Family:
-        return self._form.family(conformed("reg_covar", plain(self.reg_covar), NonNegative))
 
-    def _started(self, mixture: Mixture) -> Mixture:
-        (K, D), weights, components = self._shape(mixture), mixture.weights, mixture.components
+@final
+@dataclass(eq=False, repr=False)
+class GaussianMixture(GaussianEstimator):
+    """A mixture of Gaussians in the place of scikit-learn's, with sample_weight, missing entries and `partial_fit`.
+
+    n_components: how many. covariance_type: also factor, which is Λ_k Λ_kᵀ + Ψ_k with n_factors columns in Λ_k and a
+    variance for each column of the rows (mixtures of factor analysers), and ppca, where Ψ_k is one variance. reg_covar:
+    added to each variance after an M-step. weights_init, means_init, precisions_init: where EM starts, in the shapes of
+    weights_, means_ and precisions_; the same start leads where scikit-learn's leads. The others, and what is fitted:
+    see `GaussianEstimator` and `MixtureEstimator`.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> mixture = GaussianMixture(3, random_state=0).fit(X)
+    >>> mixture.means_.shape, mixture.predict_proba(X).shape, mixture.converged_
+    ((3, 4), (150, 3), True)
+    """
+
+    n_components: int = 1
+    _: KW_ONLY
+    n_factors: int = 2
+    reg_covar: float = 1e-6
+    weights_init: Any = None
+    means_init: Any = None
+    precisions_init: Any = None
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion, 2·(free parameters) − 2 Σ log p(x); the lower the better."""
+        return 2 * self.mixture_.free - 2 * float(self.score_samples(X).sum(dtype=np.float64))
+
+    def bic(self, X: Any) -> float:
+        """The Bayesian information criterion, (free parameters)·log N − 2 Σ log p(x); the lower the better."""
+        found = self.score_samples(X)
+        return self.mixture_.free * math.log(len(found)) - 2 * float(found.sum(dtype=np.float64))
+
+    def _begun(self, rows: InMemory, restarts: int, start: Start, generator: torch.Generator) -> Mixture:
+        floor, factors = conformed("reg_covar", plain(self.reg_covar), NonNegative), plain(self.n_factors)
+        family = self._form.family(floor, conformed("n_factors", factors, Count), self.n_features_in_)
+        return self._told(begin(family, rows, plain(self.n_components), restarts, start, generator))
+
+    def _told(self, mixture: Mixture) -> Mixture:
+        """The mixture, with what the user gave of it in place."""
+        K, D, weights, components = plain(self.n_components), self.n_features_in_, mixture.weights, mixture.components
         if self.weights_init is not None:
-            weights = _proportions(_given("weights_init", self.weights_init, (K,)), mixture)
+            weights = _proportions(finite("weights_init", self.weights_init, (K,)), mixture)
         if self.means_init is not None:
-            means = _given("means_init", self.means_init, (K, D))
-            components = _moved(components, means)
+            components = _moved(components, finite("means_init", self.means_init, (K, D)))
         if self.precisions_init is not None:
-            precisions = _given("precisions_init", self.precisions_init, self._form.shape(K, D))
+            precisions = finite("precisions_init", self.precisions_init, self._form.shape(K, D))
             components = self._form.with_precisions(components, precisions.to(weights.mean))
         return Mixture(weights, components)
-
-    def _shape(self, mixture: Mixture) -> tuple[int, int]:
-        return mixture.shape[1], self.n_features_in_
 
 
 def _moved(components: Any, means: Tensor) -> Components:
     moved: Components = replace(components, loc=means.to(components.loc).expand_as(components.loc).clone())
     return moved
-
-
-def _given(name: str, values: Any, shape: tuple[int, ...]) -> Tensor:
-    found = np.asarray(values, dtype=np.float64)
-    if found.shape != shape:
-        raise InputError(f"{name} must be of shape {shape}, not {found.shape}")
-    if not np.isfinite(found).all():
-        raise InputError(f"{name} must be finite")
-    return torch.from_numpy(found)
 
 
 def _proportions(weights: Tensor, mixture: Mixture) -> Proportions:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -22,10 +20,10 @@ from torch import Tensor
 from lowerbound.arguments import Count, NonNegative, conformed
 from lowerbound.distributed import World, choose_device
 from lowerbound.errors import InputError
+from lowerbound.mixtures.bayes import point
 from lowerbound.mixtures.blocks import Block, InMemory, recut
-from lowerbound.mixtures.components import Family
-from lowerbound.mixtures.em import Fit, Until, begin, fit
-from lowerbound.mixtures.mixture import Mixture, Shares
+from lowerbound.mixtures.em import Fit, Until, fit
+from lowerbound.mixtures.mixture import Mixture
 from lowerbound.mixtures.starts import KMeans, PlusPlus, RandomRows, Start
 from lowerbound.mixtures.stepwise import BATCH, Pace, Stepwise
 from lowerbound.randomness import isolated, reseed
@@ -102,21 +100,12 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def score_samples(self, X: Any) -> Array:
         """log p(x) of each row, (N,) nats; of its observed entries where some are missing."""
-        shares = self._shares(self._asked(X))
-        return np.concatenate([share.log_prob[0].cpu().numpy() for share in shares])
+        rows, density = self._asked(X), point(self.mixture_)
+        return np.concatenate([density.log_prob(block.rows)[0].cpu().numpy() for block in rows])
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of log p(x) over the rows, in nats."""
         return float(self.score_samples(X).mean(dtype=np.float64))
-
-    def aic(self, X: Any) -> float:
-        """Akaike's information criterion, 2·(free parameters) − 2 Σ log p(x); the lower the better."""
-        return 2 * self.mixture_.free - 2 * float(self.score_samples(X).sum(dtype=np.float64))
-
-    def bic(self, X: Any) -> float:
-        """The Bayesian information criterion, (free parameters)·log N − 2 Σ log p(x); the lower the better."""
-        found = self.score_samples(X)
-        return self.mixture_.free * math.log(len(found)) - 2 * float(found.sum(dtype=np.float64))
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Rows drawn from p(x), (n, D), and the components they are from, (n,), in order of these."""
@@ -174,12 +163,8 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         return tags
 
     @abstractmethod
-    def _family(self) -> Family:
-        """What the components are."""
-
-    @abstractmethod
-    def _started(self, mixture: Mixture) -> Mixture:
-        """The mixture to start from, with what the user gave of it in place."""
+    def _begun(self, rows: InMemory, restarts: int, start: Start, generator: torch.Generator) -> Mixture:
+        """The mixtures that EM starts from, one a restart."""
 
     def _rows(self, X: Any, sample_weight: Any = None, reset: bool = False) -> InMemory:
         """The rows with their weights, on the device; the first ever given (reset) must be enough for a mixture."""
@@ -220,8 +205,7 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             raise InputError(f"init_params must be one of {', '.join(STARTS)}, not {self.init_params!r}")
         restarts = conformed("n_init", plain(self.n_init), Count)
         generator = torch.Generator().manual_seed(seed_of(self.random_state))
-        start = STARTS[self.init_params]
-        return self._started(begin(self._family(), rows, plain(self.n_components), restarts, start, generator))
+        return self._begun(rows, restarts, STARTS[self.init_params], generator)
 
     def _learn(self, rows: InMemory) -> None:
         stream = reduce(self._learnt, recut(rows, BATCH), self.kept_.value)
@@ -235,11 +219,9 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.n_samples_seen_ += weight
         return stream.learn(batch, Pace(POWER, delay), seed=seed_of(self.random_state))
 
-    def _shares(self, rows: InMemory) -> Iterator[Shares]:
-        return (self.mixture_.shares(block.rows) for block in rows)
-
     def _responsibilities(self, rows: InMemory) -> Array:
-        return np.concatenate([share.responsibilities[0].cpu().numpy() for share in self._shares(rows)])
+        mixture = self.mixture_
+        return np.concatenate([mixture.shares(block.rows).responsibilities[0].cpu().numpy() for block in rows])
 
     def _tell(self, found: Fit) -> None:
         """Say what is not as it should be, and if asked how each restart ended."""
