@@ -120,7 +120,9 @@ def test_all_clusters_in_their_shares_are_the_model(model: lowerbound.Fitted) ->
     """Mean pixels over the clusters, weighted, are those of the prior: 64 at 4.5 standard errors, 1 in 2000."""
     n = 4000
     whole, each = model.sample(n, seed=1), model.sample_clusters(n, seed=2)
-    prior = model.setup.model.prior if isinstance(model.setup.model, Latent) else model.setup.model.links["z"].prior
+    prior = (
+        model.setup.model.prior if isinstance(model.setup.model, Latent) else model.setup.model.links["z"].prior.plain
+    )
     weights = prior.logits.softmax(-1).detach().numpy()
     mean = np.tensordot(weights, each.mean(1), 1)
     error = np.sqrt((whole.var(0) + np.tensordot(weights**2, each.var(1), 1)) / n)

@@ -35,7 +35,7 @@ def test_the_bound_is_the_papers_with_the_exact_posterior_of_the_component() -> 
     trace = setup.model.trace(setup.see(batch("unit", 5)), 4)
     z, w, prior = trace.named_z["z"], trace.named_z["w"], prior_of(setup)
     joint = log_joint(prior(w), z)
-    log_post, log_weights = joint.log_softmax(-1), prior.logits.log_softmax(-1)
+    log_post, log_weights = joint.log_softmax(-1), prior.plain.logits.log_softmax(-1)
     expected = (log_post.exp() * (joint - log_weights)).sum(-1) - (log_post.exp() * (log_post - log_weights)).sum(-1)
     by_hand = trace.log_px + expected + D.Normal(0.0, 1.0).log_prob(w).sum(-1) - trace.log_q
     assert_close(by_hand, trace.log_w, within=1e-10)
@@ -50,7 +50,7 @@ def wide(inputs: int) -> Gaussian:
 def test_log_p_is_the_integral_over_both_latents() -> None:
     """4 data at 4.5 standard errors: some 1 in 40,000 to fail by chance."""
     torch.manual_seed(0)
-    prior = MixtureGiven(decoder("mlp", 1, (3, 1), 2, (4,), "tanh"), components=3)
+    prior = MixtureGiven(decoder("mlp", 1, (3, 1), 2, (4,), "tanh"), components=3, dim=1)
     links = {"z": Link(prior, wide(3)), "w": Link(standard_normal(1), wide(1))}
     model, b = Chain(links, Bernoulli(nn.Linear(1, 3))), Batch({"x": torch.randint(0, 2, (4, 3)).float()})
     with torch.no_grad():
@@ -74,16 +74,14 @@ def test_the_meeting_puts_the_clusters_where_the_codes_are() -> None:
     b = setup.see(batch("unit", 400))
     (meet,) = setup.meet.values()
     score = lambda: setup.model.trace(b, 5).log_p.mean()  # noqa: E731
-    for parameter in prior_of(setup).net.parameters():
-        nn.init.zeros_(parameter)
     before = score()
     meet(lambda count: b[:count], 3)
     assert score() > before
-    assert prior_of(setup).logits.softmax(-1).min() > 0
+    assert prior_of(setup).plain.logits.softmax(-1).min() > 0
 
 
 def test_what_w_says_moves_every_cluster() -> None:
-    prior = MixtureGiven(decoder("mlp", 2, (4, 3), 2, (8,), "tanh"), components=4)
+    prior = MixtureGiven(decoder("mlp", 2, (4, 3), 2, (8,), "tanh"), components=4, dim=3)
     here, there = (prior(w).component_distribution.mean for w in (torch.zeros(1, 2), torch.ones(1, 2)))
     assert here.shape == (1, 4, 3)
     assert ((here - there).abs().amax(-1) > 0).all()

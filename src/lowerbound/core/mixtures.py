@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import singledispatch
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Size, Tensor, nn
@@ -14,15 +14,6 @@ from torch.distributions import Distribution, Independent, constraints
 from lowerbound.core.conditionals import Conditional, half_clamped
 from lowerbound.core.dependent import Dependent
 from lowerbound.core.distributions import LogScaleNormal, Shape, widened
-
-
-class Startable(Protocol):
-    """A network that can be told where its output is to start."""
-
-    def __call__(self, *given: Any) -> Tensor: ...
-
-    def start_at(self, out: Tensor) -> None:
-        """Set the last biases so that what comes out starts near `out`, of the shape of one output."""
 
 
 @final
@@ -105,34 +96,36 @@ class MixturePrior(Conditional):
         self.log_variance.copy_(variances.log())
 
 
+BEND = 0.1
+"""By how much of a network's first output clusters are bent: few enough that each begins as one Gaussian."""
+
+
 @final
 class MixtureGiven(Conditional):
-    """Σ_k π_k N(μ_k(w), σ_k²(w)) over vectors: means and variances from a network of what is given, weights learned.
+    """Σ_k π_k N(μ_k + a_k(w), σ_k² e^b_k(w)) over vectors: a learned mixture that what is given bends.
 
-    net: w (..., W) -> (μ, log σ²), (..., C, D, 2), which can be told where its output is to start.
+    net: w (..., W) -> (a, b), (..., C, D, 2), which counts for a tenth.
 
     >>> from lowerbound.nets import decoder
-    >>> prior = MixtureGiven(decoder("mlp", 3, (10, 2), 2, (16,), "tanh"), components=10)
+    >>> prior = MixtureGiven(decoder("mlp", 3, (10, 2), 2, (16,), "tanh"), components=10, dim=2)
     >>> prior(torch.zeros(5, 3)).log_prob(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
 
-    def __init__(self, net: Startable, components: int) -> None:
+    def __init__(self, net: nn.Module, components: int, dim: int) -> None:
         super().__init__()
-        self.net = net
-        self.logits = nn.Parameter(torch.zeros(components))
+        self.net, self.plain = net, MixturePrior(components, dim)
 
     def forward(self, *given: object) -> Distribution:
-        loc, log_variance = widened(self.net(*(g for g in given if g is not None))).unbind(-1)
-        parts = Independent(LogScaleNormal(loc, half_clamped(log_variance)), 1, validate_args=False)
-        weights = D.Categorical(logits=self.logits.expand(parts.batch_shape), validate_args=False)
+        shift, widening = (BEND * widened(self.net(*(g for g in given if g is not None)))).unbind(-1)
+        log_scale = half_clamped(self.plain.log_variance + widening)
+        parts = Independent(LogScaleNormal(self.plain.loc + shift, log_scale), 1, validate_args=False)
+        weights = D.Categorical(logits=self.plain.logits.expand(parts.batch_shape), validate_args=False)
         return D.MixtureSameFamily(weights, parts, validate_args=False)
 
-    @torch.no_grad()
     def start_at(self, weights: Tensor, means: Tensor, variances: Tensor) -> None:
         """Become, but for what w says, the mixture with these weights (C,), means and variances (C, D)."""
-        self.logits.copy_(weights.log())
-        self.net.start_at(torch.stack([means, variances.log()], -1))
+        self.plain.start_at(weights, means, variances)
 
 
 @singledispatch

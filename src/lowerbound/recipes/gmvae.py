@@ -47,7 +47,8 @@ def gmvae(
     """
     ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
     encoder = Denoising(ends.encoder, masked)
-    prior = MixtureGiven(decoder("mlp", within, (components, latent), 2, between, activation), components)
+    bending = decoder("mlp", within, (components, latent), 2, between, activation)
+    prior = MixtureGiven(bending, components, latent)
     links = {
         "z": Link(prior, posterior(encoder, latent)),
         "w": Link(standard_normal(within), gaussian(latent, within, between, activation)),
