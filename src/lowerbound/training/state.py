@@ -36,7 +36,7 @@ class State:
         """Take up another training's weights, and its moments if there are any."""
         self.modules.load_state_dict(start.weights)
         if start.moments:
-            self.optimiser.load(start.moments)
+            self.optimiser.load({name: value.clone() for name, value in start.moments.items()})
         assign(self.average.values, self.average.parameters)
 
     def end(self, steps: int) -> Start:
