@@ -221,7 +221,7 @@ def test_saved_and_loaded_again_without_a_pickle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"lowerbound-mixture"', '"another"', "no mixture of lowerbound's"),
+        ('"lowerbound-estimator"', '"another"', "no mixture of lowerbound's"),
         ('"GaussianMixture"', '"Mixture"', "holds a Mixture and not a GaussianMixture"),
         ('"converged_": true', '"converged_": 3', "converged_ must be true or false"),
         ('"n_iter_"', '"iterations_"', "says exactly this"),
@@ -232,7 +232,7 @@ def test_saved_and_loaded_again_without_a_pickle(tmp_path: Path) -> None:
 )
 def test_a_folder_that_was_tampered_with_is_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
     GaussianMixture(2, random_state=0).fit(IRIS).save(tmp_path / "mixture")
-    record = tmp_path / "mixture" / "mixture.json"
+    record = tmp_path / "mixture" / "estimator.json"
     assert old in record.read_text()
     record.write_text(record.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=words):

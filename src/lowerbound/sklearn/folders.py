@@ -17,8 +17,8 @@ from lowerbound.files import replacing, write_json
 from lowerbound.mixtures.stepwise import Stepwise
 from lowerbound.sklearn.values import Packed, packed, unpacked
 
-FORMAT = "lowerbound-mixture"
-RECORD, TENSORS = "mixture.json", "mixture.safetensors"
+FORMAT = "lowerbound-estimator"
+RECORD, TENSORS = "estimator.json", "estimator.safetensors"
 
 FITTED: Mapping[str, Any] = {
     "n_features_in_": NonNegativeInt,
@@ -49,7 +49,7 @@ def write(path: str | Path, content: Content) -> None:
         raise InputError(f"{target} is there already; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as scratch:
-        folder = Path(scratch) / "mixture"
+        folder = Path(scratch) / "estimator"
         about = {"estimator": content.estimator, "params": _plain(content.params), "fitted": _plain(content.fitted)}
         write_json(folder / RECORD, {"format": FORMAT, **about, "form": json.loads(kept.form)})
         with replacing(folder / TENSORS) as file:
