@@ -43,7 +43,7 @@ def gappy(count: int = 40, share: float = 0.3) -> Tensor:
     return rows
 
 
-def by_hand(row: Tensor, loc: Tensor, covariance: Tensor) -> tuple[float, Tensor, Tensor]:
+def by_hand(row: Tensor, loc: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log p of the observed entries; mean and covariance of the whole row given them."""
     o, m = (~row.isnan()).nonzero()[:, 0], row.isnan().nonzero()[:, 0]
     mean, spread = row.clone(), torch.zeros_like(covariance)
@@ -51,17 +51,16 @@ def by_hand(row: Tensor, loc: Tensor, covariance: Tensor) -> tuple[float, Tensor
     mean[m] = loc[m] + gain @ (row[o] - loc[o])
     spread[m[:, None], m] = covariance[m][:, m] - gain @ covariance[o][:, m]
     log_prob = multivariate_normal(loc[o], covariance[o][:, o]).logpdf(row[o]) if len(o) else 0.0
-    return float(log_prob), mean, spread
+    return torch.tensor(float(log_prob), dtype=torch.float64), mean, spread
 
 
 def explained_by_hand(mixture: Mixture, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same for every row under every component: (R, N, K), (R, N, K, D), (R, N, K, D, D)."""
     loc, covariance = mixture.components.tensors()["loc"], mixture.components.tensors()["covariance"]
     cells = [[[by_hand(row, *each) for each in zip(*some)] for row in rows] for some in zip(loc, covariance)]
-    log_prob = torch.tensor([[[cell[0] for cell in row] for row in some] for some in cells], dtype=torch.float64)
-    mean, spread = (
+    log_prob, mean, spread = (
         torch.stack([torch.stack([torch.stack([cell[i] for cell in row]) for row in some]) for some in cells])
-        for i in (1, 2)
+        for i in range(3)
     )
     return log_prob, mean, spread
 

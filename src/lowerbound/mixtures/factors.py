@@ -199,7 +199,7 @@ class FactorAnalysers(Located):
 
     @property
     def sound(self) -> Tensor:
-        return (self.variance > 0).all(-1)
+        return (self.variance > 0).all(-1) & self.certain
 
     @property
     def free(self) -> int:

@@ -53,6 +53,11 @@ class Located(Gaussians):
         return not float(self.magnitude.max()) * torch.finfo(torch.float32).eps < ROUNDING
 
     @property
+    def certain(self) -> Tensor:
+        """Where double precision will do: a covariance that it leaves nothing of is singular, whatever its factor."""
+        return self.magnitude * torch.finfo(torch.float64).eps < ROUNDING
+
+    @property
     def centred(self) -> Tensor:
         """The means, measured from the origin."""
         return self.loc - self.origin
@@ -76,14 +81,14 @@ class Dense(Located):
         """The lower Cholesky factors, and 0 where there is one."""
         return torch.linalg.cholesky_ex(self.covariance)
 
-    @cached_property
+    @property
     def precision(self) -> Tensor:
         """Σ_k^-1, of the shape of the covariances."""
-        return torch.cholesky_inverse(self.factor[0])
+        return self.normals.precision
 
     @property
     def sound(self) -> Tensor:
-        return (self.factor[1] == 0).expand(self.shape)
+        return (self.factor[1] == 0) & self.certain
 
     @property
     def magnitude(self) -> Tensor:
@@ -93,14 +98,13 @@ class Dense(Located):
     @cached_property
     def normals(self) -> missing.Normals:
         """As `missing` takes them, measured from the origin."""
-        half_log_det = self.factor[0].diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return missing.Normals(self.centred, self.precision, half_log_det)
+        return missing.Normals(self.centred, self.factor[0])
 
     @cached_property
     def linear(self) -> tuple[Tensor, Tensor]:
         """Pμ and log p(x) at x = origin: the coefficients of x and of 1, (R, K, D) and (R, K)."""
-        loc, precision, half_log_det = self.normals
-        linear = (precision @ loc[..., None])[..., 0]
+        loc, half_log_det = self.centred, self.normals.half_log_det
+        linear = (self.precision @ loc[..., None])[..., 0]
         return linear, -0.5 * (loc * linear).sum(-1) - half_log_det - 0.5 * loc.shape[-1] * LOG_2PI
 
     def explain(self, rows: Tensor) -> Explanation:

@@ -3,7 +3,7 @@
 With P = Σ⁻¹ and δ = x − μ, 0 where x is missing, and C = (P_mm)⁻¹ for the block of P that belongs to the gaps,
 
     p(x_mis | x_obs) = N(μ_mis − C (Pδ)_mis, C)
-    log N(x_obs)     = −½ (δᵀPδ − (Pδ)_misᵀ C (Pδ)_mis + log|Σ| + log|P_mm| + |obs| log 2π)
+    log N(x_obs)     = −½ ((x̂ − μ)ᵀP(x̂ − μ) + log|Σ| + log|P_mm| + |obs| log 2π),  x̂ the row with its expected gaps,
 
 so that what is factored is as large as the gap, not as the row. Roderick Little and Donald Rubin, "Statistical analysis
 with missing data", 1987; Zoubin Ghahramani and Michael I. Jordan, "Supervised learning from incomplete data via an EM
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -31,22 +32,38 @@ KEPT_VALUES = 2**25
 """What is worked out for the E-step is kept for the M-step if it is no more values; else it is worked out anew."""
 
 
-class Normals(NamedTuple):
-    """loc (R, K, D) and, one for each component or one for all, precision (R, K or 1, D, D), ½ log|Σ| (R, K or 1)."""
+@final
+@dataclass(frozen=True, eq=False)
+class Normals:
+    """loc (R, K, D) and Cholesky factors of covariances (R, K or 1, D, D), one for each component or one for all."""
 
     loc: Tensor
-    precision: Tensor
-    half_log_det: Tensor
+    factor: Tensor
+
+    @cached_property
+    def whitening(self) -> Tensor:
+        """L⁻¹."""
+        return torch.linalg.solve_triangular(self.factor, torch.eye(self.factor.shape[-1]).to(self.factor), upper=False)
+
+    @cached_property
+    def precision(self) -> Tensor:
+        """Σ⁻¹."""
+        return self.whitening.mT @ self.whitening
+
+    @cached_property
+    def half_log_det(self) -> Tensor:
+        """½ log|Σ|, (R, K or 1)."""
+        return self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     @property
     def group(self) -> tuple[int, int]:
         """How the K components fall into those that share a covariance."""
-        return self.precision.shape[1], self.loc.shape[1] // self.precision.shape[1]
+        return self.factor.shape[1], self.loc.shape[1] // self.factor.shape[1]
 
     def only(self, k: int) -> Normals:
         """Component k of the first mixture."""
         shared = k // self.group[1]
-        return Normals(*(each[:1, i : i + 1] for each, i in zip(self, (k, shared, shared))))
+        return Normals(self.loc[:1, k : k + 1], self.factor[:1, shared : shared + 1])
 
 
 def explained(rows: Tensor, normals: Normals, whole: Callable[[Tensor], Explanation]) -> Explanation:
@@ -63,7 +80,7 @@ def explained(rows: Tensor, normals: Normals, whole: Callable[[Tensor], Explanat
 
 def conditional(rows: Tensor, normals: Normals) -> Conditional:
     """Mean and variance of each entry under each component of the first mixture, given what is observed of its row."""
-    normals = Normals(*(each[:1] for each in normals))
+    normals = Normals(normals.loc[:1], normals.factor[:1])
     mean = rows[:, None].double().repeat(1, normals.loc.shape[1], 1)
     variance = torch.zeros_like(mean)
     for numbers in _alike(rows.isnan().sum(-1), normals):
@@ -137,15 +154,12 @@ class Gaps(Explanation):
         block = normals.precision.flatten(2).index_select(-1, self._squared.flatten())
         factor = torch.linalg.cholesky_ex(block.unflatten(-1, self._squared.shape))[0]
         self._covariance = torch.cholesky_inverse(factor)
-        delta = torch.where(self._gone, 0, rows.double() - loc)
-        slope = delta @ normals.precision
-        shift = self._shift(slope)
-        square = (delta * slope).sum(-1) - (slope.gather(-1, self._places(slope)) * shift).sum(-1)
+        self.filled = self._filled(rows.double(), loc, normals.precision)
+        square = ((self.filled - loc) @ normals.whitening.mT).square().sum(-1)
         observed = rows.shape[1] - self._columns.shape[1]
         half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[:, :, self._pattern]
         constants = half_log_det + normals.half_log_det[..., None] + 0.5 * observed * LOG_2PI
         self._log_prob = (-0.5 * square - constants.repeat_interleave(self._group[1], 1)).mT
-        self.filled = self._placed(torch.where(self._gone, loc, rows.double()), -shift)
 
     @property
     def log_prob(self) -> Tensor:
@@ -177,10 +191,12 @@ class Gaps(Explanation):
         """Where the block of a pattern's gaps is in a matrix that is laid out flat, (patterns, m, m)."""
         return self._patterns[:, :, None] * self._gone.shape[1] + self._patterns[:, None, :]
 
-    def _shift(self, slope: Tensor) -> Tensor:
-        """C (Pδ)_mis, (R, K, n, m); those that share C are columns of one product."""
+    def _filled(self, rows: Tensor, loc: Tensor, precision: Tensor) -> Tensor:
+        """Those that share C are columns of one product."""
+        slope = torch.where(self._gone, 0, rows - loc) @ precision
         gaps = slope.gather(-1, self._places(slope)).unflatten(1, self._group).movedim(2, -1)
-        return (self._covariance[:, :, self._pattern] @ gaps).movedim(-1, 2).flatten(1, 2)
+        shift = (self._covariance[:, :, self._pattern] @ gaps).movedim(-1, 2).flatten(1, 2)
+        return self._placed(torch.where(self._gone, loc, rows), -shift)
 
     def _places(self, each: Tensor) -> Tensor:
         return self._columns.expand(*each.shape[:2], -1, -1)
