@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 60,
     "batch_size": 512,
     "lr": 2e-3,
-    "ahead": 0.35,
+    "activation": "relu",
 }
 PIXELS = 50
 """Principal components of the pixels that a mixture with full covariances is fitted to."""

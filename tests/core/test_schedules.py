@@ -61,16 +61,18 @@ def test_after_its_cycles_a_schedule_holds() -> None:
     assert over(Cyclical(4, cycles=2), list(range(10))) == [0, 0.5, 1, 1, 0, 0.5, 1, 1, 1, 1]
 
 
-def test_nothing_until_it_begins_and_then_another_schedule_from_its_start() -> None:
-    weight = Since(WarmUp(4, 2.0))
+def test_nothing_until_it_begins_and_then_a_straight_line() -> None:
+    weight = Since(2.0)
     assert over(weight, [0, 10**6]) == [0.0, 0.0]
-    weight.begin(10)
-    assert over(weight, [9, 10, 11, 14, 15]) == [0.0, 0.0, 0.5, 2.0, 2.0]
+    weight.begin(10, over=4)
+    assert over(weight, [0, 10, 11, 14, 15]) == [0.0, 0.0, 0.5, 2.0, 2.0]
     assert weight() == 2.0
+    weight.begin(20, over=0)
+    assert over(weight, [19, 20, 21]) == [0.0, 2.0, 2.0]
 
 
 def test_when_a_schedule_began_is_kept_with_the_weights() -> None:
-    told, fresh = Since(Constant(3.0)), Since(Constant(3.0))
-    told.begin(7)
+    told, fresh = Since(), Since()
+    told.begin(7, over=2)
     fresh.load_state_dict(told.state_dict())
-    assert over(fresh, [6, 7]) == [0.0, 3.0]
+    assert over(fresh, [7, 8, 9]) == [0.0, 0.5, 1.0]

@@ -43,7 +43,7 @@ def test_the_bound_is_the_papers_with_the_exact_posterior_of_the_component() -> 
 
 def wide(inputs: int) -> Gaussian:
     net = nn.Sequential(nn.Linear(inputs, 2), nn.Unflatten(-1, (1, 2)))
-    nn.init.constant_(net[0].bias, 1.0)
+    nn.init.constant_(net[0].bias, 2.0)
     return Gaussian(net)
 
 
@@ -75,7 +75,7 @@ def test_the_meeting_puts_the_clusters_where_the_codes_are() -> None:
     (meet,) = setup.meet.values()
     score = lambda: setup.model.trace(b, 5).log_p.mean()  # noqa: E731
     before = score()
-    meet(lambda count: b[:count], 3)
+    meet(lambda count: b[:count], 3, 10)
     assert score() > before
     assert prior_of(setup).plain.logits.softmax(-1).min() > 0
 

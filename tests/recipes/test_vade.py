@@ -55,14 +55,14 @@ def test_summing_the_component_out_is_the_published_bound_at_its_best() -> None:
 
 
 def test_until_the_meeting_the_rate_costs_nothing_and_then_it_rises() -> None:
-    setup = small(anneal=4)
+    setup = small(rise=0.004)
     b = setup.see(batch("unit", 300))
     (meet,) = setup.meet.values()
     weigh = lambda step: setup.objective(trace_of(setup, b), torch.tensor(step))["weighted_rate"].mean().detach()  # noqa: E731
-    assert weigh(999) == 0
-    meet(lambda count: b[:count], 1000)
+    assert weigh(499) == 0
+    meet(lambda count: b[:count], 500, 1000)
     whole = setup.objective(trace_of(setup, b))["weighted_rate"].mean().detach()
-    assert [round(float(weigh(step) / whole), 4) for step in (999, 1000, 1002, 1004, 2000)] == [0, 0, 0.5, 1, 1]
+    assert [round(float(weigh(step) / whole), 4) for step in (499, 500, 502, 504, 900)] == [0, 0, 0.5, 1, 1]
 
 
 def test_the_mixture_is_set_to_the_likeliest_found_and_the_bound_rises() -> None:
@@ -71,7 +71,7 @@ def test_the_mixture_is_set_to_the_likeliest_found_and_the_bound_rises() -> None
     before = trace_of(setup, b).log_p.mean()
     (meet,) = setup.meet.values()
     torch.manual_seed(0)
-    meet(lambda count: b[:count], 0)
+    meet(lambda count: b[:count], 0, 10)
     after = trace_of(setup, b).log_p.mean()
     assert after > before
     torch.manual_seed(0)

@@ -52,10 +52,10 @@ def meetings(digits: Dataset, meet: dict[float, Meeting]) -> Meetings:
 
 
 def test_each_is_held_before_its_step_and_told_which_that_is(digits: Dataset) -> None:
-    held: list[tuple[str, int]] = []
-    met = meetings(digits, {0.55: lambda _, step: held.append(("late", step)), 0.0: lambda _, s: held.append(("0", s))})
+    held: list[tuple[int, int]] = []
+    met = meetings(digits, {share: lambda _, step, steps: held.append((step, steps)) for share in (0.55, 0.0)})
     assert [met.hold(step) for step in range(10)] == [True, *[False] * 4, True, *[False] * 4]
-    assert held == [("0", 0), ("late", 5)]
+    assert held == [(0, 10), (5, 10)]
     assert [met.over(step) for step in (0, 1, 5, 6)] == [False, False, False, True]
 
 
@@ -65,7 +65,7 @@ def test_a_setup_without_meetings_is_past_them(digits: Dataset) -> None:
 
 def test_rows_are_of_the_training_split_without_noise_and_draws_those_of_the_step(digits: Dataset) -> None:
     seen: list[tuple[Batch, torch.Tensor]] = []
-    met = meetings(digits, {0.0: lambda rows, _: seen.append((rows(7), torch.rand(3)))})
+    met = meetings(digits, {0.0: lambda rows, *_: seen.append((rows(7), torch.rand(3)))})
     for _ in range(2):
         torch.rand(1)
         met.hold(0)
@@ -91,7 +91,7 @@ def test_interrupted_before_and_after_a_meeting_it_goes_on_to_the_same_bytes(
 ) -> None:
     """Of 15 steps, the mixture is fitted before step 5: checkpoints lie right before, right after and around it."""
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_LOOKS", 0.0)
-    settings: dict[str, Any] = {"recipe": "vade", "arguments": {**VADE, "ahead": 0.34, "anneal": 3}, "epochs": 3}
+    settings: dict[str, Any] = {"recipe": "vade", "arguments": {**VADE, "ahead": 0.34, "rise": 0.3}, "epochs": 3}
     settings |= {"ema": 0.9, "patience": 2}
     whole, broken = new_run("whole", **settings), new_run("broken", **settings)
     train(whole, digits)

@@ -87,32 +87,36 @@ NEVER = 1 << 62
 
 @final
 class Since(Schedule):
-    """Zero until it is told to begin, and from then on another schedule, whose steps count from there.
+    """Zero until it is told to begin, then in a straight line up to `value` over as many steps as it is told.
 
-    When that was is kept with the weights, so that a training that goes on from a checkpoint knows it.
+    Both are kept with the weights, so that a training that goes on from a checkpoint knows them.
 
-    >>> weight = Since(WarmUp(100))
+    >>> weight = Since()
     >>> weight(torch.tensor(500))
     tensor(0.)
-    >>> weight.begin(500)
+    >>> weight.begin(500, over=100)
     >>> weight(torch.tensor(525)), weight()
     (tensor(0.2500), tensor(1.))
     """
 
     began: Tensor
+    over: Tensor
 
-    def __init__(self, then: Schedule) -> None:
+    def __init__(self, value: float = 1.0) -> None:
         super().__init__()
-        self.then = then
+        self.value: Tensor
+        self.register_buffer("value", torch.tensor(float(value)), persistent=False)
         self.register_buffer("began", torch.tensor(NEVER))
+        self.register_buffer("over", torch.tensor(1))
 
-    def begin(self, step: int) -> None:
-        """Let step number `step` be the other's first."""
-        self.began.fill_(step)
+    def begin(self, step: int, over: int) -> None:
+        """Rise from step number `step` on; over no steps at all, stand at the full value from there."""
+        self.began.fill_(step if over else step - 1)
+        self.over.fill_(max(1, over))
 
     def forward(self, step: Tensor | None = None) -> Tensor:
-        weight: Tensor = self.then(None if step is None else step - self.began)
-        return weight if step is None else torch.where(step < self.began, 0.0, weight)
+        fraction = 1.0 if step is None else ((step - self.began) / self.over).clamp(0.0, 1.0)
+        return self.value * fraction
 
 
 def positive(steps: int) -> int:

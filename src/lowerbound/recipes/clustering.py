@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, Protocol, final
 import torch
 from torch import Tensor, nn
 
-from lowerbound.core import Batch, Constant, Distortion, Gaussian, Model, Occupancy, Pathwise, Rate, Since, WarmUp
+from lowerbound.core import Batch, Distortion, Gaussian, Model, Occupancy, Pathwise, Rate, Since
 from lowerbound.core.latent import named
 from lowerbound.mixtures.blocks import InMemory
 from lowerbound.mixtures.em import Until, begin, fit
@@ -95,26 +95,26 @@ class WayIn:
     """How a model comes by its clusters.
 
     ahead: share of training spent as an autoencoder. masked: share of values that its encoder does not see meanwhile.
-    restarts: fits of the mixture, of which the likeliest is taken. anneal: steps over which the rate then gets its
-    weight.
+    restarts: fits of the mixture, of which the likeliest is taken. rise: share of training over which the rate then
+    gets its weight.
     """
 
     ahead: float
     masked: float
     restarts: int
-    anneal: int
+    rise: float
 
     def setup(self, model: Model, encoder: Denoising, ends: Ends, prior: MixturePrior, components: int) -> Setup:
         """The setup of a model whose first latent has this prior, and a posterior with this encoder.
 
         The mixture is fitted to draws of q(z|x), for that is what the bound asks of a prior.
         """
-        weight = Since(WarmUp(self.anneal) if self.anneal else Constant(1.0))
+        weight = Since()
 
-        def meet(rows: Callable[[int], Batch], step: int) -> None:
+        def meet(rows: Callable[[int], Batch], step: int, steps: int) -> None:
             prior.start_at(*fitted(codes(model, rows(FITTED_ROWS)), components, self.restarts))
             encoder.see()
-            weight.begin(step)
+            weight.begin(step, over=round(self.rise * steps))
 
         objective = Distortion() + weight * Rate()
         kept = Setup(model, ends.views, objective, Pathwise(), start=ends.start, meters=lambda: (Occupancy(),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowerbound.arguments import Count, NonNegativeInt
+from lowerbound.arguments import Count
 from lowerbound.core import Chain, Link, MixtureGiven, standard_normal
 from lowerbound.data.spec import DataSpec
 from lowerbound.nets import decoder
@@ -21,13 +21,13 @@ def gmvae(
     net: parts.NetName = "mlp",
     hidden: parts.Widths = None,
     between: tuple[Count, ...] = (100,),
-    activation: str = "relu",
+    activation: str = "silu",
     likelihood: parts.LikelihoodName = "auto",
     components: Count = 10,
     ahead: Share = 0.3,
     masked: Share = 0.5,
     restarts: Count = 20,
-    anneal: NonNegativeInt = 0,
+    rise: Share = 0.2,
 ) -> Setup:
     """Gaussian mixture VAE: a vae whose prior is a mixture of clusters that a second latent, w, bends into any shape.
 
@@ -43,7 +43,7 @@ def gmvae(
         ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
         masked: share of the values that its encoder does not see meanwhile, and the decoder is to tell.
         restarts: fits of the mixture, of which the likeliest is taken.
-        anneal: steps over which the weight of the rate then rises from 0.
+        rise: share of training over which the weight of the rate then rises from 0.
     """
     ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
     encoder = Denoising(ends.encoder, masked)
@@ -54,4 +54,4 @@ def gmvae(
         "w": Link(standard_normal(within), gaussian(latent, within, between, activation)),
     }
     model = Chain(links, ends.likelihood, ends.reads)
-    return WayIn(ahead, masked, restarts, anneal).setup(model, encoder, ends, prior, components)
+    return WayIn(ahead, masked, restarts, rise).setup(model, encoder, ends, prior, components)

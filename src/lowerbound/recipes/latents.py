@@ -96,7 +96,7 @@ def meetings(prior: Conditional, reads: Callable[[Batch], tuple[Any, ...]]) -> d
     """Pseudo-inputs begin as data, as an encoder reads them; other priors need none."""
     if not isinstance(prior, VampPrior):
         return {}
-    return {0.0: lambda rows, step: prior.start_at(reads(rows(len(prior.inputs)))[0])}
+    return {0.0: lambda rows, step, steps: prior.start_at(reads(rows(len(prior.inputs)))[0])}
 
 
 def _rank(latent: int) -> int:

@@ -22,9 +22,10 @@ from lowerbound.data.spec import DataSpec
 from lowerbound.data.views import View
 from lowerbound.errors import InputError
 
-Meeting = Callable[[Callable[[int], Batch], int], None]
+Meeting = Callable[[Callable[[int], Batch], int, int], None]
 """What is done between two steps with some of the training rows: told how to get so many of them, without noise and
-spread over all there are, and the number of the step that comes next. It may move parameters and write buffers."""
+spread over all there are, the number of the step that comes next and how many there are in all. It may move parameters
+and write buffers."""
 
 
 @final

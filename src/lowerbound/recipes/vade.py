@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowerbound.arguments import Count, NonNegativeInt
+from lowerbound.arguments import Count
 from lowerbound.core import Latent, MixturePrior
 from lowerbound.data.spec import DataSpec
 from lowerbound.recipes import parts
@@ -17,13 +17,13 @@ def vade(
     latent: Count = 10,
     net: parts.NetName = "mlp",
     hidden: parts.Widths = None,
-    activation: str = "relu",
+    activation: str = "silu",
     likelihood: parts.LikelihoodName = "auto",
     components: Count = 10,
     ahead: Share = 0.3,
     masked: Share = 0.5,
     restarts: Count = 20,
-    anneal: NonNegativeInt = 0,
+    rise: Share = 0.2,
 ) -> Setup:
     """Variational deep embedding: a vae whose prior is a mixture of Gaussians that are the clusters of the data.
 
@@ -37,10 +37,10 @@ def vade(
         ahead: share of training spent as an autoencoder, before the mixture is fitted to its codes.
         masked: share of the values that its encoder does not see meanwhile, and the decoder is to tell.
         restarts: fits of the mixture, of which the likeliest is taken.
-        anneal: steps over which the weight of the rate then rises from 0.
+        rise: share of training over which the weight of the rate then rises from 0.
     """
     ends = parts.ends(spec, 2 * latent, latent, net=net, hidden=hidden, activation=activation, likelihood=likelihood)
     encoder = Denoising(ends.encoder, masked)
     prior = MixturePrior(components, latent)
     model = Latent(prior, posterior(encoder, latent), ends.likelihood, ends.reads)
-    return WayIn(ahead, masked, restarts, anneal).setup(model, encoder, ends, prior, components)
+    return WayIn(ahead, masked, restarts, rise).setup(model, encoder, ends, prior, components)

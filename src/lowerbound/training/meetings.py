@@ -23,7 +23,7 @@ class Meetings:
     """
 
     def __init__(self, setup: Setup, rows: Sampler, steps: int, seed: int, device: torch.device) -> None:
-        self.setup, self.rows, self.seed, self.device = setup, rows, seed, device
+        self.setup, self.rows, self.steps, self.seed, self.device = setup, rows, steps, seed, device
         self.due = [(int(share * steps), meet) for share, meet in sorted(setup.meet.items())]
 
     def hold(self, step: int) -> bool:
@@ -33,7 +33,7 @@ class Meetings:
             reseed(self.device, derive(self.seed, "meet", step))
             modules = modules_of(self.setup).eval()
             with torch.no_grad():
-                meet(self._rows, step)
+                meet(self._rows, step, self.steps)
             modules.train()
         return bool(now)
 
