@@ -21,6 +21,7 @@ from lowerbound.fitted import Fitted
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Recipe
 from lowerbound.run.folder import Run
+from lowerbound.run.mixtures import MixtureRun, is_mixture
 from lowerbound.run.settings import Settings
 from lowerbound.training.loop import train as fit
 from lowerbound.training.progress import Progress, shown_on
@@ -86,8 +87,16 @@ def load(path: str | Path, device: str = "auto") -> Fitted:
     Raises:
         InputError: in one sentence, if it is not a whole, unchanged run that this version knows, or not trained yet.
     """
+    if is_mixture(Path(path)):
+        return _mixture(Path(path))
     run = Run.open(path)
     return Fitted(run.setup().to(choose_device(device, World())), run.record.data, run)
+
+
+def _mixture(path: Path) -> Fitted:
+    """A mixture that the verb mixture fitted; it stays on the host, where it is quick enough."""
+    kept = MixtureRun.open(path)
+    return Fitted(kept.setup(), kept.data, kept.as_run(path))
 
 
 def sorted_arguments(recipe: Recipe, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Settings]:

@@ -65,7 +65,7 @@ def test_three_clouds_are_found_with_the_fewest_parameters() -> None:
         )
     assert select(FAMILIES, (1, 2, 3, 4), InMemory(x)).best.family == "spherical"
     assert len(found.table) == 16
-    assert found.table[0]["covariance"] == "full"
+    assert found.table[0]["family"] == "full"
 
 
 def test_rows_count_as_their_weights_say() -> None:

@@ -15,12 +15,26 @@ from typing import Annotated, NoReturn, get_origin
 
 import tyro
 
-from lowerbound.cli import cluster, describe, explore, gap, generate, impute, judge, measure, report, sandwich, train
+from lowerbound.cli import (
+    cluster,
+    describe,
+    explore,
+    gap,
+    generate,
+    impute,
+    judge,
+    measure,
+    mixture,
+    report,
+    sandwich,
+    train,
+)
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
 
 VERBS: dict[str, type[Verb]] = {
     "train": train.Train[train.NoArguments],
+    "mixture": mixture.Mixture,
     "evaluate": measure.Evaluate,
     "log-prob": measure.LogProb,
     "gap": gap.Gap,

@@ -50,11 +50,12 @@ class Report(OfRun):
 
     def answer(self) -> Answer:
         from lowerbound.report import write_report
-        from lowerbound.run.folder import Run
 
         out = self.out or self.run / "report.html"
         refuse_existing(out, self.force)
-        model, run = self.open(), Run.open(self.run)
+        model = self.open()
+        run = model.run
+        assert run is not None  # it has just been opened from one
         rows = self.rows.of(model)
         numbers = kept(run, rows, self.rows.split) or evaluated(model, self.rows, self.particles, self.common)
         pictures = {**dict(drawings(model, rows)), **dict(gaps(run, rows, self.rows.split))}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, OneHotCategorical
+from torch.distributions import Distribution, OneHotCategorical, constraints
 
 from lowerbound.core.batch import Batch
 from lowerbound.core.conditionals import Conditional, Fixed, one_hot
@@ -18,7 +18,9 @@ from lowerbound.core.distributions import Shape
 from lowerbound.core.latent import Latent
 from lowerbound.mixtures.bayes import point
 from lowerbound.mixtures.components import Components
+from lowerbound.mixtures.discrete import Categoricals, Poissons
 from lowerbound.mixtures.mixture import Mixture
+from lowerbound.mixtures.scales import NegativeBinomials
 
 
 @final
@@ -37,6 +39,19 @@ class ComponentDensity(Distribution):
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> ComponentDensity:
         return ComponentDensity(self.components, self.z.expand(*batch_shape, self.z.shape[-1]))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Whole numbers where all components are of such."""
+        counted = isinstance(self.components, Categoricals | Poissons | NegativeBinomials)
+        return constraints.independent(constraints.nonnegative_integer, 1) if counted else constraints.real_vector
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x | z]: what is expected where nothing is observed; of codes the likeliest."""
+        z = self.z.reshape(-1, self.z.shape[-1])
+        nothing = z.new_full((len(z), *self.event_shape), torch.nan)
+        return self.components.filled(nothing, z).reshape(*self.batch_shape, *self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         found = self.components.explain(value.reshape(-1, value.shape[-1])).log_prob[0].double()

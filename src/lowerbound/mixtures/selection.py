@@ -133,7 +133,7 @@ class Candidate:
         mean = self.account.log_likelihood / self.account.weight
         of_fit = {"steps": self.fit.steps, "converged": self.fit.converged, "reseeded": self.fit.reseeded}
         criteria = {"bic": self.bic, "aic": self.aic, "icl": self.icl}
-        named = {"covariance": self.family, "components": self.components, "parameters": self.free}
+        named = {"family": self.family, "components": self.components, "parameters": self.free}
         return {**named, "log_likelihood": mean, "held_out": self.held_out, **criteria, **of_fit}
 
 

@@ -226,6 +226,31 @@ class Passing(Blocks):
         return Block.even(rows) if weights is None else Block(rows, torch.as_tensor(weights).to(rows))
 
 
+@final
+class Through(Blocks):
+    """The rows of other blocks after a change that keeps their number and width."""
+
+    def __init__(self, blocks: Blocks, change: Callable[[Tensor], Tensor]) -> None:
+        self._blocks, self._change = blocks, change
+
+    @property
+    def width(self) -> int:
+        return self._blocks.width
+
+    def __iter__(self) -> Iterator[Block]:
+        return map(self._changed, self._blocks)
+
+    def some(self, count: int, generator: torch.Generator) -> Tensor:
+        return self._change(self._blocks.some(count, generator))
+
+    def shuffled(self, size: int, generator: torch.Generator) -> Iterator[Block]:
+        return map(self._changed, self._blocks.shuffled(size, generator))
+
+    def _changed(self, block: Block) -> Block:
+        rows = self._change(block.rows)
+        return Block(rows, block.weights.to(rows))
+
+
 def release(array: Any) -> None:
     """Give back the pages of a mapped file that have been read; whoever reads them again finds them again.
 

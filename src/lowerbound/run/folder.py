@@ -137,7 +137,7 @@ class Run:
             return cls.open(path)
         _require_vacant(path)
         complete = registry.get(recipe).check(arguments)
-        run = cls(path, Record(recipe, complete, spec, reading, settings, _versions()))
+        run = cls(path, Record(recipe, complete, spec, reading, settings, installed()))
         require_room(run.outline())
         run._write(run.record)
         return run
@@ -350,6 +350,7 @@ def _describe(spec: DataSpec) -> str:
     return f"fingerprint {spec.fingerprint[:12]} with {rows} rows (split seed {spec.split_seed})"
 
 
-def _versions() -> dict[str, str]:
-    installed = {name: version(name) for name in ("lowerbound", "torch", "numpy", "safetensors")}
-    return {**installed, "python": platform.python_version()}
+def installed() -> dict[str, str]:
+    """Return what a run is made with, by version."""
+    packages = {name: version(name) for name in ("lowerbound", "torch", "numpy", "safetensors")}
+    return {**packages, "python": platform.python_version()}
