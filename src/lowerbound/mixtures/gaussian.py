@@ -14,7 +14,17 @@ from torch import Tensor
 from lowerbound.mixtures import missing
 from lowerbound.mixtures.components import Explanation, Family, Statistics
 from lowerbound.mixtures.conditional import Conditional, Gaussians
-from lowerbound.mixtures.quadratic import ByEntry, Products, Quadratic, SharedQuadratic, complete, pairs, unpacked
+from lowerbound.mixtures.quadratic import (
+    ByEntry,
+    Filled,
+    Polynomials,
+    Products,
+    Quadratic,
+    SharedQuadratic,
+    complete,
+    pairs,
+    unpacked,
+)
 
 LOG_2PI = math.log(2 * math.pi)
 FLOOR = 1e-6
@@ -149,14 +159,16 @@ class FullGaussians(Dense):
         return K * D + K * D * (D + 1) // 2
 
     @cached_property
-    def _coefficients(self) -> Tensor:
+    def _densities(self) -> Polynomials:
         i, j = pairs(self.loc.shape[-1], self.loc.device)
         times = (i < j).to(self.loc) + 0.5 * (i == j)
-        return torch.cat([-times * self.precision[..., i, j], self.linear[0]], -1)
+        linear, constants = self.linear
+        return Polynomials(torch.cat([-times * self.precision[..., i, j], linear], -1), constants)
 
     def whole(self, rows: Tensor, origin: Tensor) -> Explanation:
-        D, F = rows.shape[1], self._coefficients.shape[-1]
-        return Quadratic(Products(rows, origin), self._coefficients, self.linear[1], {"second": F - D, "first": D})
+        D = rows.shape[1]
+        parts = {"second": len(pairs(D, rows.device)[0]), "first": D}
+        return Quadratic(Filled(Products, rows, origin), self._densities, parts)
 
     def refit(self, counts: Tensor, statistics: Statistics) -> FullGaussians:
         mean = statistics["first"] / counts[..., None]
@@ -211,14 +223,16 @@ class Entrywise(Located):
         return (1 + self.centred.square() / self.variance).sum(-1)
 
     @cached_property
-    def _coefficients(self) -> Tensor:
-        """Those of x², of x, and of 1 for each entry that is there; (R, K, 3 D)."""
+    def _densities(self) -> tuple[Polynomials, Polynomials]:
+        """Of rows without gaps, in x² and x; and of rows with, in x², x and 1 for each entry that is there."""
         loc, precision = self.centred, 1 / self.variance
         constants = -0.5 * (precision * loc.square() + self.variance.log() + LOG_2PI)
-        return torch.cat([(-0.5 * precision).expand_as(loc), precision * loc, constants], -1)
+        varying = torch.cat([(-0.5 * precision).expand_as(loc), precision * loc], -1)
+        gaps = Polynomials(torch.cat([varying, constants], -1), torch.zeros_like(constants[..., 0]))
+        return Polynomials(varying, constants.sum(-1)), gaps
 
     def explain(self, rows: Tensor) -> Explanation:
-        return ByEntry(self.precise(rows), self.origin, self._coefficients)
+        return ByEntry(self.precise(rows), self.origin, *self._densities)
 
     def pick(self, mixtures: Tensor) -> Self:
         return replace(self, loc=self.loc[mixtures], variance=self.variance[mixtures])

@@ -163,7 +163,7 @@ class Mixture:
         explanation = self.components.explain(rows)
         log_prob, weighted = self._shares(explanation, weights)
         return Expectation(
-            (log_prob * weights).sum(-1).double(),
+            (log_prob @ weights.to(log_prob)).double(),
             weights.sum().double(),
             weighted.sum(-2).double(),
             explanation.statistics(weighted),

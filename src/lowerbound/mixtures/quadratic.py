@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import final
 
 import torch
@@ -16,56 +17,204 @@ STRIP = 4
 """Entries x_i whose products with all x_j from there on are worked out in one go."""
 PIECE = 4096
 """Products that are held of a row at once, about; those of wider rows are worked out a piece at a time."""
+IDLE = 4
+"""Tables of monomials that are kept for the next rows."""
+
+
+class Monomials(ABC):
+    """A table of what n rows (n, D) are turned into: memory that the rows of one block after another fill."""
+
+    @abstractmethod
+    def __init__(self, count: int, width: int, like: Tensor) -> None:
+        """A table for so many rows of so many entries."""
+
+    @abstractmethod
+    def fill(self, rows: Tensor, origin: Tensor) -> None:
+        """Turn to these rows, which are to be measured from the origin (D,)."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Tensor]:
+        """The columns, in pieces (n, f); each is good until the next is asked for."""
+
+
+@final
+class Squares(Monomials):
+    """x² and x.
+
+    >>> table = Squares(1, 2, torch.zeros(0))
+    >>> table.fill(torch.tensor([[5.0, 3.0]]), torch.tensor([2.0, 2.0]))
+    >>> list(table)
+    [tensor([[9., 1., 3., 1.]])]
+    """
+
+    def __init__(self, count: int, width: int, like: Tensor) -> None:
+        self._all = like.new_empty(count, 2 * width)
+        self._second, self._first = self._all.split(width, -1)
+
+    def fill(self, rows: Tensor, origin: Tensor) -> None:
+        torch.sub(rows, origin.to(rows), out=self._first)
+        torch.mul(self._first, self._first, out=self._second)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self._all,))
+
+
+@final
+class SquaresSeen(Monomials):
+    """x² and x, 0 for NaN, and 1 where an entry is there or 0 where it is missing.
+
+    >>> table = SquaresSeen(1, 2, torch.zeros(0))
+    >>> table.fill(torch.tensor([[5.0, torch.nan]]), torch.tensor([2.0, 2.0]))
+    >>> list(table)
+    [tensor([[9., 0., 3., 0., 1., 0.]])]
+    """
+
+    def __init__(self, count: int, width: int, like: Tensor) -> None:
+        self._all = like.new_empty(count, 3 * width)
+        self._second, self._first, self._seen = self._all.split(width, -1)
+
+    def fill(self, rows: Tensor, origin: Tensor) -> None:
+        gone = rows.isnan()
+        torch.sub(rows, origin.to(rows), out=self._first).masked_fill_(gone, 0)
+        torch.mul(self._first, self._first, out=self._second)
+        torch.logical_not(gone, out=self._seen)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self._all,))
+
+
+@final
+class Products(Monomials):
+    """The products x_i x_j in the order of `pairs`, then x.
+
+    >>> table = Products(1, 2, torch.zeros(0))
+    >>> table.fill(torch.tensor([[2.0, 4.0]]), torch.tensor([0.0, 1.0]))
+    >>> list(table)
+    [tensor([[4., 6., 6., 9., 2., 3.]])]
+    """
+
+    def __init__(self, count: int, width: int, like: Tensor) -> None:
+        pieces = _pieces(width)
+        room = max(_size(piece, width) for piece in pieces)
+        table = like.new_empty(room + width, count)
+        self._x, self._held = table[room:], -1
+        self._steps = [list(self._products(piece, table, room)) for piece in pieces]
+        ends = [None if number == len(pieces) - 1 else room for number in range(len(pieces))]
+        self._columns = [table[room - _size(piece, width) : end].mT for piece, end in zip(pieces, ends)]
+
+    def fill(self, rows: Tensor, origin: Tensor) -> None:
+        torch.sub(rows.mT, origin.to(rows)[:, None], out=self._x)
+        self._held = -1
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self._piece(number) for number in range(len(self._steps)))
+
+    def _piece(self, number: int) -> Tensor:
+        if self._held != number:
+            for some, rest, place in self._steps[number]:
+                torch.mul(some, rest, out=place)
+            self._held = number
+        return self._columns[number]
+
+    def _products(self, piece: tuple[int, ...], table: Tensor, room: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Factors and the places of their products, which end where x begins: so the last piece and x are one."""
+        at = room - _size(piece, len(self._x))
+        for first in piece:
+            some, rest = self._x[first : first + STRIP, None], self._x[None, first:]
+            size = some.shape[0] * rest.shape[1]
+            yield some, rest, table[at : at + size].unflatten(0, (some.shape[0], rest.shape[1]))
+            at += size
+
+
+@final
+class Filled:
+    """The monomials of some kind of rows (n, D) measured from an origin (D,).
+
+    Their table is kept for the next rows like these, as soon as nobody asks for them any more: to ask the system for
+    memory anew with each block of rows costs more than to fill it.
+
+    >>> list(Filled(Squares, torch.tensor([[5.0, 3.0]]), torch.tensor([2.0, 2.0])))
+    [tensor([[9., 1., 3., 1.]])]
+    """
+
+    def __init__(self, kind: type[Monomials], rows: Tensor, origin: Tensor) -> None:
+        (n, D), key = rows.shape, (kind, rows.shape, rows.dtype, rows.device)
+        self._table = _idle.pop(key) if key in _idle else kind(n, D, rows)
+        self._table.fill(rows, origin)
+        weakref.finalize(self, _keep, key, self._table).atexit = False
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._table)
+
+
+_idle: dict[object, Monomials] = {}
+
+
+def _keep(key: object, table: Monomials) -> None:
+    _idle[key] = table
+    for oldest in list(_idle)[:-IDLE]:
+        _idle.pop(oldest, None)
+
+
+@final
+class Polynomials:
+    """R × K polynomials φ(x)·w + c: coefficients (R, K, F) and constants (R, K), in any precision that is asked for."""
+
+    def __init__(self, coefficients: Tensor, constants: Tensor) -> None:
+        self.shape = constants.shape
+        self._exact = coefficients.flatten(0, 1), constants.reshape(-1, 1)
+        self._in = cache(lambda dtype: tuple(each.to(dtype) for each in self._exact))
+
+    def __call__(self, features: Iterable[Tensor]) -> Tensor:
+        """Their values, (R, n, K); rows run along memory, for what comes next works on K rows of n."""
+        at, found = 0, None
+        for piece in features:
+            coefficients, constants = self._in(piece.dtype)
+            part = coefficients[:, at : at + piece.shape[1]]
+            found, at = torch.addmm(constants if found is None else found, part, piece.mT), at + piece.shape[1]
+        assert found is not None, "no features"
+        return found.unflatten(0, self.shape).mT
 
 
 @final
 class Quadratic(Explanation):
-    """log p_k(x) = φ(x)·w_k + c_k, where φ are monomials.
+    """log p_k(x) = φ(x)·w_k + c_k.
 
-    features: the columns of φ(x), in pieces (n, f) that may be asked for again; coefficients (R, K, F); constants
-    (R, K); parts: how the F columns are split into named sums.
+    features: the columns of φ(x), in pieces (n, f) that may be asked for again; densities: w and c; parts: how the
+    features' sums are called, and how many each are.
     """
 
-    def __init__(
-        self, features: Iterable[Tensor], coefficients: Tensor, constants: Tensor, parts: dict[str, int]
-    ) -> None:
-        self._features, self._parts, self._shape = features, parts, constants.shape
-        self._log_prob = self._summed(coefficients.flatten(0, 1), constants.reshape(-1, 1))
+    def __init__(self, features: Iterable[Tensor], densities: Polynomials, parts: dict[str, int]) -> None:
+        self._features, self._parts = features, parts
+        self._log_prob = densities(features)
 
     @property
     def log_prob(self) -> Tensor:
         return self._log_prob
 
     def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
-        r = responsibilities.mT.flatten(0, 1)
-        totals = torch.cat([r.to(piece) @ piece for piece in self._features], -1).unflatten(0, self._shape).double()
-        return dict(zip(self._parts, totals.split(list(self._parts.values()), -1)))
-
-    def _summed(self, coefficients: Tensor, found: Tensor) -> Tensor:
-        """Rows run along the last axis in memory: what follows works on K rows of n, not on n rows of K."""
-        at = 0
-        for piece in self._features:
-            part = coefficients[:, at : at + piece.shape[1]].to(piece)
-            found, at = torch.addmm(found.to(piece), part, piece.mT), at + piece.shape[1]
-        return found.unflatten(0, self._shape).mT
+        r = responsibilities.to(self._log_prob.dtype).mT.flatten(0, 1)
+        totals = [r @ piece for piece in self._features]
+        total = torch.cat(totals, -1) if len(totals) > 1 else totals[0]
+        named = total.double().unflatten(0, responsibilities.shape[::2]).split(list(self._parts.values()), -1)
+        return dict(zip(self._parts, named))
 
 
 @final
 class ByEntry(Explanation):
     """log p_k(x) = Σ_d of a polynomial in x_d, over the entries d that are there.
 
-    rows (n, D), NaN where an entry is missing; origin (D,), what x is measured from; coefficients (R, K, 3 D) of x², x
-    and 1. The statistics say of each entry how often it was seen.
+    rows (n, D), NaN where an entry is missing; whole: those of x² and x, with which constants; gaps: those of x², x and
+    1. The statistics say of each entry how often it was seen.
     """
 
-    def __init__(self, rows: Tensor, origin: Tensor, coefficients: Tensor) -> None:
-        squares, D = Squares(rows, origin), rows.shape[1]
-        varying, constants = coefficients[..., : 2 * D], coefficients[..., 2 * D :]
-        if squares.whole:
-            self._sum = Quadratic(squares, varying, constants.sum(-1), {"second": D, "first": D})
+    def __init__(self, rows: Tensor, origin: Tensor, whole: Polynomials, gaps: Polynomials) -> None:
+        D = rows.shape[1]
+        self._seen = not complete(rows)
+        if self._seen:
+            self._sum = Quadratic(Filled(SquaresSeen, rows, origin), gaps, {"second": D, "first": D, "seen": D})
         else:
-            none = torch.zeros_like(constants[..., 0])
-            self._sum = Quadratic(squares, coefficients, none, {"second": D, "first": D, "seen": D})
+            self._sum = Quadratic(Filled(Squares, rows, origin), whole, {"second": D, "first": D})
 
     @property
     def log_prob(self) -> Tensor:
@@ -73,8 +222,9 @@ class ByEntry(Explanation):
 
     def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
         found = self._sum.statistics(responsibilities)
-        seen = responsibilities.sum(-2).double()[..., None].expand_as(found["first"])
-        return {"seen": seen, **found}
+        if self._seen:
+            return found
+        return {**found, "seen": responsibilities.sum(-2).double()[..., None].expand_as(found["first"])}
 
 
 @final
@@ -98,87 +248,6 @@ class SharedQuadratic(Explanation):
         r, (i, j) = responsibilities.mT.to(self._x), pairs(self._x.shape[1], self._x.device)
         second = (self._x * r.sum(-2)[..., None]).mT @ self._x
         return {"second": second[:, None, i, j].double(), "first": (r @ self._x).double()}
-
-
-@final
-class Scratch:
-    """Memory that one block of rows after another uses: to ask the system for it anew costs more than to fill it.
-
-    It is lent until the borrower is collected. On other devices than the processor torch does so itself.
-    """
-
-    def __init__(self) -> None:
-        self._idle: dict[torch.dtype, Tensor] = {}
-
-    def lend(self, borrower: object, like: Tensor, rows: int, columns: int) -> Tensor:
-        """An uninitialised (rows, columns) of the same dtype and device."""
-        if like.device.type != "cpu":
-            return like.new_empty(rows, columns)
-        held = self._idle.pop(like.dtype, None)
-        if held is None or held.numel() < rows * columns:
-            held = like.new_empty(rows * columns)
-        weakref.finalize(borrower, self._idle.__setitem__, like.dtype, held).atexit = False
-        return held[: rows * columns].view(rows, columns)
-
-
-SCRATCH = Scratch()
-
-
-@final
-class Squares:
-    """x² and x of rows (n, D), measured from an origin (D,); and, if some are NaN, which are not (the others are 0).
-
-    >>> next(iter(Squares(torch.tensor([[5.0, torch.nan]]), torch.tensor([2.0, 2.0]))))
-    tensor([[9., 0., 3., 0., 1., 0.]])
-    """
-
-    def __init__(self, rows: Tensor, origin: Tensor) -> None:
-        n, D = rows.shape
-        self.whole = complete(rows)
-        self._all = SCRATCH.lend(self, rows, n, 2 * D if self.whole else 3 * D)
-        second, first, *seen = self._all.split(D, -1)
-        torch.sub(rows, origin.to(rows), out=first)
-        if seen:
-            seen[0].copy_(rows.isnan().logical_not_())
-            first.copy_(torch.where(rows.isnan(), 0, first))
-        torch.mul(first, first, out=second)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter((self._all,))
-
-
-@final
-class Products:
-    """The products x_i x_j of rows (n, D) without gaps, measured from an origin (D,), in the order of `pairs`; then x.
-
-    >>> torch.cat(list(Products(torch.tensor([[2.0, 4.0]]), torch.tensor([0.0, 1.0]))), -1)
-    tensor([[4., 6., 6., 9., 2., 3.]])
-    """
-
-    def __init__(self, rows: Tensor, origin: Tensor) -> None:
-        n, self._width = rows.shape
-        self._pieces = _pieces(self._width)
-        self._room = max(_size(piece, self._width) for piece in self._pieces)
-        self._all = SCRATCH.lend(self, rows, self._room + self._width, n)
-        self._x = torch.sub(rows.mT, origin.to(rows)[:, None], out=self._all[self._room :])
-        self._held = -1
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self._piece(number).mT for number in range(len(self._pieces)))
-
-    def _piece(self, number: int) -> Tensor:
-        """Its products end where x begins, so that the last piece and x are one."""
-        at = start = self._room - _size(self._pieces[number], self._width)
-        end = None if number == len(self._pieces) - 1 else self._room
-        if self._held == number:
-            return self._all[start:end]
-        for first in self._pieces[number]:
-            some, rest = self._x[first : first + STRIP, None], self._x[None, first:]
-            to = at + some.shape[0] * rest.shape[1]
-            torch.mul(some, rest, out=self._all[at:to].unflatten(0, (some.shape[0], rest.shape[1])))
-            at = to
-        self._held = number
-        return self._all[start:end]
 
 
 @lru_cache(maxsize=16)
