@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple, Protocol, final
 
 import torch
@@ -39,7 +39,7 @@ class Mixture(NamedTuple):
     variances: Tensor
 
 
-class MixturePrior(Protocol):
+class Startable(Protocol):
     """A prior that can be told which mixture to begin as."""
 
     def start_at(self, weights: Tensor, means: Tensor, variances: Tensor) -> None:
@@ -104,7 +104,7 @@ class WayIn:
     restarts: int
     rise: float
 
-    def setup(self, model: Model, encoder: Denoising, ends: Ends, prior: MixturePrior, components: int) -> Setup:
+    def setup(self, model: Model, encoder: Denoising, ends: Ends, prior: Startable, components: int) -> Setup:
         """The setup of a model whose first latent has this prior, and a posterior with this encoder.
 
         The mixture is fitted to draws of q(z|x), for that is what the bound asks of a prior.
@@ -116,9 +116,15 @@ class WayIn:
             encoder.see()
             weight.begin(step, over=round(self.rise * steps))
 
-        objective = Distortion() + weight * Rate()
-        kept = Setup(model, ends.views, objective, Pathwise(), start=ends.start, meters=lambda: (Occupancy(),))
-        return replace(kept, meet={self.ahead: meet})
+        return Setup(
+            model,
+            ends.views,
+            Distortion() + weight * Rate(),
+            Pathwise(),
+            start=ends.start,
+            meet={self.ahead: meet},
+            meters=lambda: (Occupancy(),),
+        )
 
 
 def codes(model: Model, batch: Batch) -> Tensor:
