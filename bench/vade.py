@@ -164,7 +164,19 @@ def row(name: str, title: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-NOTES = ""
+NOTES = (
+    "vade: the paper's network 784-500-500-2000-10, relu, Adam at 0.002 falling to 0, batches of 512, 60 epochs, of "
+    "which the first 18 as a denoising autoencoder, and the next 12 while the rate's weight rises; pixels are drawn 0 "
+    "or 1 anew (the paper puts a Bernoulli on grey values, of which it is no likelihood). Every method is fitted to "
+    "the 55,000 training pictures without their labels; vade keeps the epoch that is best by the bound on 5,000 "
+    "others. Accuracy is under the best one-to-one matching of clusters to labels, over all 70,000, mean and standard "
+    "deviation over the seeds; test rows are 10,000 of them. Published: k-means and Gaussians as they are usually "
+    "cited, vade as its authors give it, of one initialisation from a much longer pretraining, and of some fifty times "
+    "as many steps. How long the parts of training last was chosen by the bound on digits; that the autoencoder "
+    "denoises, that its codes are certain and that the mixture is fitted with covariances was chosen on another seed "
+    "of MNIST (100), whose labels were looked at. The five seeds were trained once, and none was left out. "
+    "Core-seconds are of one thread beside other work, which stretches them."
+)
 
 
 def table() -> None:
