@@ -73,3 +73,9 @@ def test_a_pipeline_may_be_the_estimator_and_the_share_is_checked() -> None:
             AnomalyDetector(KernelDensity(), contamination=share).fit(x)
     with pytest.raises(ValueError, match="estimator"):
         AnomalyDetector(StandardScaler()).fit(x)
+
+
+def test_a_cluster_of_anomalies_does_not_vouch_for_itself() -> None:
+    x = contaminated()
+    scores = AnomalyDetector(contamination=0.1, random_state=0).fit(x).score_samples(x)
+    assert scores[-20:].max() < scores[:-20].min()

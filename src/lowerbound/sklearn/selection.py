@@ -19,7 +19,7 @@ RIDGES = (1e-6, 1e-3, 1e-2, 1e-1)
 TRIAL = {"tol": 1e-2, "max_iter": 50}
 """How far a mixture climbs before it is judged."""
 
-FOLDS, ENOUGH = 5, 2000
+FOLDS, ENOUGH = 5, 1000
 """Parts of the rows that are held out in turn; of so many rows the first part alone tells enough."""
 
 LEAST_ROWS = 10
@@ -94,7 +94,7 @@ class Chosen:
     def _ladder(self, z: Array) -> Iterator[tuple[tuple[int, float], float]]:
         """1, 2, 4, … components, each with its best ridge and their score."""
         parts = list(KFold(FOLDS, shuffle=True, random_state=self.seed).split(z))
-        parts, ridges, count = parts[:1] if len(z) > ENOUGH else parts, RIDGES, 1
+        parts, ridges, count = parts[:1] if len(z) >= ENOUGH else parts, RIDGES, 1
         while count <= len(z) // 4:
             scores = [self._score(count, ridge, z, parts) for ridge in ridges]
             best = int(np.argmax(scores))
