@@ -43,7 +43,7 @@ class Normals:
     @cached_property
     def whitening(self) -> Tensor:
         """L⁻¹."""
-        return torch.linalg.solve_triangular(self.factor, torch.eye(self.factor.shape[-1]).to(self.factor), upper=False)
+        return inverted(self.factor)
 
     @cached_property
     def precision(self) -> Tensor:
@@ -153,7 +153,8 @@ class Gaps(Explanation):
         self._patterns, self._pattern = self._columns.unique(dim=0, return_inverse=True)
         block = normals.precision.flatten(2).index_select(-1, self._squared.flatten())
         factor = torch.linalg.cholesky_ex(block.unflatten(-1, self._squared.shape))[0]
-        self._covariance = torch.cholesky_inverse(factor)
+        white = inverted(factor)
+        self._covariance = white.mT @ white
         self.filled = self._filled(rows.double(), loc, normals.precision)
         square = ((self.filled - loc) @ normals.whitening.mT).square().sum(-1)
         observed = rows.shape[1] - self._columns.shape[1]
@@ -212,6 +213,11 @@ class Gaps(Explanation):
     def _per_pattern(self, shares: Tensor) -> Tensor:
         """Sums over the rows of a pattern, (R, K', patterns)."""
         return shares.new_zeros(*shares.shape[:2], len(self._patterns)).index_add(-1, self._pattern, shares)
+
+
+def inverted(factor: Tensor) -> Tensor:
+    """The inverses of lower triangular matrices."""
+    return torch.linalg.solve_triangular(factor, torch.eye(factor.shape[-1]).to(factor).expand_as(factor), upper=False)
 
 
 def _alike(lacking: Tensor, normals: Normals) -> Iterator[Tensor]:
