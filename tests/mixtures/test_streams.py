@@ -191,6 +191,19 @@ def test_missing_values_pass_where_they_may() -> None:
         list(OnDisk(x, inspection=Inspection(missing=True)))
 
 
+def test_empty_cells_of_tables_are_missing(tmp_path: Path) -> None:
+    table = pa.table(
+        {"a": pa.array([1, None, 3], pa.int8()), "b": pa.array([True, False, None]), "name": ["x", "y", "z"]}
+    )
+    pq.write_table(table, tmp_path / "x.parquet")
+    (tmp_path / "x.csv").write_text("a,b,name\n1,1,x\n,0,y\n3,,z\n")
+    for pieces in (ParquetPieces(tmp_path / "x.parquet", "name"), CsvPieces(tmp_path / "x.csv", "name")):
+        (block,) = Passing(pieces, Inspection(pieces.where, missing=True))
+        assert block.rows.nan_to_num(-1).tolist() == [[1, 1], [-1, 0], [3, -1]]
+        with pytest.raises(InputError, match=r"row 1 \(from 0\), column 'a' is NaN or empty"):
+            Passing(pieces, Inspection(pieces.where))
+
+
 def test_what_is_no_stream_of_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="used up by one walk"):
         Passing(iter([rows()]))
