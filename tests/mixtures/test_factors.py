@@ -119,6 +119,13 @@ def test_what_noise_has_in_common_is_fitted_so() -> None:
     assert [each.free for each in found.values()] == [2 * (6 + 11) + 12, 2 * (6 + 11) + 6, 2 * (6 + 11) + 2]
 
 
+def test_a_component_without_rows_leaves_the_noise_of_the_others_alone() -> None:
+    found = replace(analysers(1), noise=Common())
+    shares = torch.rand(1, 50, COMPONENTS, dtype=torch.float64) * torch.tensor([1.0, 1.0, 0.0])
+    higher = found.refit(shares.sum(1), found.explain(plane(50)).statistics(shares))
+    assert higher.sound.tolist() == [[True, True, False]]
+
+
 def test_conditionals_are_those_of_the_covariances_written_out() -> None:
     found, rows = analysers(), plane(30, 0.4)
     for ours, theirs in zip(found.conditional(rows), dense(found).conditional(rows)):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from typing import NamedTuple, final
 
 import torch
@@ -65,8 +63,10 @@ def begin(
     scaling = _Scaling.of(rows)
     centres = start.centres(scaling(rows), restarts, components, generator)
     first = Mixture(weights(restarts, components, rows.device), pooled)
-    found = (_assigned(pooled, *block, nearest(scaling(block.rows), centres)) for block in blocks)
-    return maximisation(first, reduce(add, found), rows[:SPARE_ROWS], generator).mixture
+    length = first.rows_at_once(rows.device)
+    parts = (part for block in blocks for part in zip(block.rows.split(length), block.weights.split(length)))
+    found = summed(_assigned(pooled, x, w, nearest(scaling(x), centres)) for x, w in parts)
+    return maximisation(first, found, rows[:SPARE_ROWS], generator).mixture
 
 
 def expectation(mixture: Mixture, blocks: Blocks) -> Expectation:

@@ -70,7 +70,7 @@ class Common(Noise):
     """
 
     def averaged(self, squares: Tensor, counts: Tensor) -> Tensor:
-        return (squares.sum(1) / counts.sum(1)[..., None])[:, None].expand_as(squares)
+        return (squares.nansum(1) / counts.sum(1)[..., None])[:, None].expand_as(squares)
 
     def free(self, components: int, width: int) -> int:
         return width
