@@ -22,7 +22,7 @@ from lowerbound.errors import InputError
 from lowerbound.mixtures.blocks import Blocks, InMemory, recut
 from lowerbound.mixtures.em import begin, fit
 from lowerbound.mixtures.gaussian import Full
-from lowerbound.mixtures.streams import Inspection, OnDisk, Passing
+from lowerbound.mixtures.streams import Inspection, OnDisk, Passing, opened
 
 BLOCK = 300
 """Values of a block: small, so that there are many."""
@@ -224,6 +224,32 @@ def test_what_is_no_stream_of_rows_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": ["word"]}), tmp_path / "words.parquet")
     with pytest.raises(InputError, match="column 'a' holds string and no numbers"):
         ParquetPieces(tmp_path / "words.parquet")
+
+
+def test_files_are_opened_by_their_ending(tmp_path: Path) -> None:
+    x = rows(60)
+    for kind in ("npy", "parquet", "csv"):
+        PLACES[kind](x, tmp_path)
+        assert torch.equal(everything(opened(tmp_path / f"x.{kind}")), torch.from_numpy(x))
+    x[41, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match=re.escape("x.npy, row 41 (from 0), column 2 is NaN")):
+        everything(opened(tmp_path / "x.npy"))
+    table = pa.table({f"c{i}": x[:, i] for i in range(3)})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=re.escape("x.parquet, row 41 (from 0), column 'c2' is NaN")):
+        everything(opened(tmp_path / "x.parquet"))
+    (tmp_path / "shards").mkdir()
+    sharded(x, tmp_path / "shards")
+    with pytest.raises(InputError, match=re.escape("1.safetensors, row 26 (from 0), column 2 is NaN")):
+        everything(opened(tmp_path / "shards"))
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(whole[:-8])
+    with pytest.raises(InputError, match=r"x\.npy is cut short"):
+        opened(tmp_path / "x.npy")
+    np.savez(tmp_path / "two.npz", a=x, b=x)
+    with pytest.raises(InputError, match=r"two\.npz holds 2 arrays"):
+        opened(tmp_path / "two.npz")
 
 
 WALK = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
+from lowerbound.data.files import read_path
+from lowerbound.data.pieces import CsvPieces, ParquetPieces
 from lowerbound.data.shards import Shards
 from lowerbound.errors import InputError
 from lowerbound.mixtures.blocks import BLOCK_VALUES, Block, Blocks, block_length, recut
@@ -249,6 +252,33 @@ class Through(Blocks):
     def _changed(self, block: Block) -> Block:
         rows = self._change(block.rows)
         return Block(rows, block.weights.to(rows))
+
+
+def opened(
+    path: str | Path, missing: bool = False, leave_out: str | None = None, device: torch.device | str = "cpu"
+) -> Blocks:
+    """The rows of a file, or of a folder of shards, which are read as they are needed.
+
+    .npy files and shards are mapped into memory; .parquet and .csv files are decoded a piece at a time, with every walk
+    again (so that .npy is by far the quickest). leave_out: a column of a table that is not to be among the values.
+
+    Raises:
+        InputError: with the file, and where in it, and the remedy; of values once they are read.
+    """
+    file = Path(path).expanduser()
+    if file.suffix.lower() in _TABLES:
+        pieces = _TABLES[file.suffix.lower()](file, leave_out)
+        return Passing(pieces, Inspection(pieces.where, missing, device))
+    raw = read_path(file)
+    if len(raw.arrays) > 1:
+        raise InputError(
+            f"{raw.place} holds {len(raw.arrays)} arrays ({', '.join(raw.arrays)}); give one of rows alone"
+        )
+    ((name, array),) = raw.arrays.items()
+    return OnDisk(array, inspection=Inspection(lambda row, column: raw.at(name, (row, column)), missing, device))
+
+
+_TABLES: dict[str, type[ParquetPieces] | type[CsvPieces]] = {".parquet": ParquetPieces, ".csv": CsvPieces}
 
 
 def release(array: Any) -> None:
