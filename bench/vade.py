@@ -171,11 +171,11 @@ NOTES = (
     "the 55,000 training pictures without their labels; vade keeps the epoch that is best by the bound on 5,000 "
     "others. Accuracy is under the best one-to-one matching of clusters to labels, over all 70,000, mean and standard "
     "deviation over the seeds; test rows are 10,000 of them. Published: k-means and Gaussians as they are usually "
-    "cited, vade as its authors give it, of one initialisation from a much longer pretraining, and of some fifty times "
-    "as many steps. How long the parts of training last was chosen by the bound on digits; that the autoencoder "
-    "denoises, that its codes are certain and that the mixture is fitted with covariances was chosen on another seed "
-    "of MNIST (100), whose labels were looked at. The five seeds were trained once, and none was left out. "
-    "Core-seconds are of one thread beside other work, which stretches them."
+    "cited, vade as its authors give it, whose code comes with pretrained weights; users of it report trainings of "
+    "their own that fall short of that and differ a lot. That the rate's weight rises slowly was chosen by the bound "
+    "on digits; that the autoencoder denoises, that its codes are certain and that the mixture is fitted with "
+    "covariances was chosen on another seed of MNIST (100), whose labels were looked at. The five seeds were trained "
+    "once, and none was left out. Core-seconds are of one thread beside other work, which stretches them."
 )
 
 
