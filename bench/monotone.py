@@ -19,7 +19,7 @@ PROBLEMS, STEPS, MISSING = 1000, 40, 0.3
 ALLOWED = 1e-9
 NOTES = (
     f"{PROBLEMS} problems in all, seeds 0 to {PROBLEMS - 1} dealt to the families in turn: 60 to 400 rows of 2 to 8 "
-    f"entries, {MISSING:.0%} of them missing, weighted at random, 1 to 5 components, no floor, up to {STEPS} steps. The "
+    f"entries, {MISSING:.0%} of them missing, weighted at random, 1 to 5 components, no floor, {STEPS} steps. The "
     "greatest fall is relative to the bound; left out are the steps in which a lost component began anew, where alone "
     "a bound may fall."
 )

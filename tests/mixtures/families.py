@@ -98,7 +98,7 @@ def problem(case: Case, seed: int, missing: float = 0.3) -> Problem:
 
 
 class Step(NamedTuple):
-    """fall: by what part of itself the bound fell, negative where it rose; reseeded: how many lost components began anew in it."""
+    """fall: by what part of itself the bound fell, negative where it rose; reseeded: how many components began anew."""
 
     fall: float
     reseeded: int
