@@ -11,7 +11,7 @@ from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import Kind
 from lowerbound.data.splits import LEAST_ROWS
 from lowerbound.data.store import cast
-from lowerbound.data.survey import Survey, chunks, infer_kind, survey
+from lowerbound.data.survey import Survey, chunks, infer_kind, read, survey
 from lowerbound.errors import InputError
 
 GREATEST = 1e30
@@ -65,8 +65,7 @@ def refuse_unseen(raw: Raw, name: str, train: np.ndarray) -> None:
     """Refuse columns of which no training row has a value, and arrays of several dimensions without any."""
     values = raw.arrays[name]
     axis = 0 if values.ndim == 2 else None
-    parts = [values[train[part]] for part in chunks(values) if part.start < len(train)]
-    seen = np.atleast_1d(np.any([(~np.isnan(part)).any(axis=axis) for part in parts], axis=0))
+    seen = np.atleast_1d(np.any([(~np.isnan(part)).any(axis=axis) for part in read(values, train)], axis=0))
     if not seen.all():
         _refuse_columns(raw, name, np.flatnonzero(~seen), "missing from")
 
@@ -90,9 +89,8 @@ def refuse_constant(raw: Raw, name: str, kind: Kind, train: np.ndarray) -> None:
 
 
 def _extremes(values: np.ndarray, rows: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
-    parts = [values[rows[part]] for part in chunks(values) if part.start < len(rows)]
-    low = np.fmin.reduce([np.fmin.reduce(part, axis=axis) for part in parts])
-    high = np.fmax.reduce([np.fmax.reduce(part, axis=axis) for part in parts])
+    parts = [(np.fmin.reduce(part, axis=axis), np.fmax.reduce(part, axis=axis)) for part in read(values, rows)]
+    low, high = (ends.reduce(each) for ends, each in zip((np.fmin, np.fmax), zip(*parts)))
     return np.atleast_1d(low).astype(np.float64), np.atleast_1d(high).astype(np.float64)
 
 

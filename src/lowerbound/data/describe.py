@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from lowerbound.data.likelihoods import default_likelihood
 from lowerbound.data.spec import Kind, Variable
 from lowerbound.data.store import cast
-from lowerbound.data.survey import Survey, chunks
+from lowerbound.data.survey import Survey, read
 
 _KEPT: dict[Kind, tuple[str, ...]] = {
     "binary": ("uint8",),
@@ -84,24 +84,18 @@ def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[f
     (0.0, 3.0, (2.0, 0.0), (1.0, 0.0))
     """
     axis = 0 if values.ndim == 2 else None
-    parts = [rows[part] for part in chunks(values) if part.start < len(rows)]
-    low = float(np.fmin.reduce([np.fmin.reduce(values[part], axis=None) for part in parts]))
-    high = float(np.fmax.reduce([np.fmax.reduce(values[part], axis=None) for part in parts]))
-    mean = _average(lambda part: part, values, parts, axis)
-    variance = _average(lambda part: (part - mean) ** 2, values, parts, axis)
+    low = float(np.fmin.reduce([np.fmin.reduce(part, axis=None) for part in read(values, rows)]))
+    high = float(np.fmax.reduce([np.fmax.reduce(part, axis=None) for part in read(values, rows)]))
+    mean = _average(lambda part: part, read(values, rows), axis)
+    variance = _average(lambda part: (part - mean) ** 2, read(values, rows), axis)
     return low, high, _tuple(mean), _tuple(np.sqrt(variance))
 
 
-def _average(
-    of: Callable[[np.ndarray], np.ndarray],
-    values: np.ndarray,
-    parts: list[np.ndarray],
-    axis: int | None,
-) -> np.ndarray:
+def _average(of: Callable[[np.ndarray], np.ndarray], parts: Iterator[np.ndarray], axis: int | None) -> np.ndarray:
     """Mean of a function of the values that were observed."""
     total, count = np.zeros(()), np.zeros(())
     for part in parts:
-        found = of(values[part].astype(np.float64))
+        found = of(part.astype(np.float64))
         total, count = total + np.nansum(found, axis=axis), count + (~np.isnan(found)).sum(axis=axis)
     return np.asarray(total / count)
 

@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 
+from lowerbound.data.mapped import release
 from lowerbound.data.spec import Kind
 
 CHUNK_BYTES = 16 << 20
@@ -37,7 +38,18 @@ def chunks(array: np.ndarray) -> Iterator[slice]:
     [1, 2, 3]
     """
     step = max(1, CHUNK_BYTES // max(1, array.nbytes // len(array)))
-    return (slice(start, min(start + step, len(array))) for start in range(0, len(array), step))
+    for start in range(0, len(array), step):
+        yield slice(start, min(start + step, len(array)))
+        release(array)
+
+
+def read(array: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows, by number, a chunk at a time.
+
+    >>> [part.tolist() for part in read(np.array([[3.0], [4.0], [5.0]]), np.array([0, 2]))]
+    [[[3.0], [5.0]]]
+    """
+    return (array[rows[part]] for part in chunks(array) if part.start < len(rows))
 
 
 def survey(array: np.ndarray, missing: bool = False) -> Survey:

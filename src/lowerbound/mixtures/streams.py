@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import as_array
 from lowerbound.data.files import read_path
+from lowerbound.data.mapped import release
 from lowerbound.data.pieces import CsvPieces, ParquetPieces
 from lowerbound.data.shards import Shards
 from lowerbound.errors import InputError
@@ -279,18 +279,6 @@ def opened(
 
 
 _TABLES: dict[str, type[ParquetPieces] | type[CsvPieces]] = {".parquet": ParquetPieces, ".csv": CsvPieces}
-
-
-def release(array: Any) -> None:
-    """Give back the pages of a mapped file that have been read; whoever reads them again finds them again.
-
-    Copies of pages that were written to and never reach the file are kept.
-    """
-    parts: list[Any] = array.mapped if isinstance(array, Shards) else [array]
-    for each in parts:
-        mapped = getattr(each, "_mmap", None)
-        if mapped is not None and each.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _floats(values: np.ndarray | Tensor) -> Tensor:
