@@ -12,12 +12,18 @@ from torch import Tensor
 
 import lowerbound
 from agree import LIMIT, assert_mean
-from lowerbound.core import ELBO, Batch, Pathwise
+from lowerbound.core import ELBO, Batch, Enumerate, Pathwise
 from lowerbound.data.dataset import Dataset, load_data
-from lowerbound.data.views import Standardise
+from lowerbound.data.views import Identity, Standardise
 from lowerbound.errors import InputError
 from lowerbound.evaluation.imputation import Manner, imputed
 from lowerbound.fitted import Fitted
+from lowerbound.mixtures.blocks import InMemory
+from lowerbound.mixtures.conditional import imputed as imputed_by_mixture
+from lowerbound.mixtures.conditional import variances
+from lowerbound.mixtures.em import begin, fit
+from lowerbound.mixtures.gaussian import Full
+from lowerbound.mixtures.latent import as_latent
 from lowerbound.recipes.registry import Setup
 from toys import LinearGaussian
 
@@ -183,3 +189,19 @@ def test_a_point_has_no_particles_to_weigh() -> None:
     model = lowerbound.train("ae", np.random.default_rng(0).normal(size=(60, 3)), latent=1, hidden=[4], epochs=1)
     with pytest.raises(InputError, match="encodes to points"):
         model.impute(np.array([[0.0, NAN, 1.0]]))
+
+
+def test_a_mixture_s_conditionals_are_exact(double: None) -> None:
+    """Given what was observed and the component, entries of a full covariance still tell of each other."""
+    x = torch.randn(300, 3) @ torch.randn(3, 3) + 4 * (torch.rand(300, 1) < 0.4)
+    family = Full(floor=1e-3)
+    mixture = fit(begin(family, InMemory(x), 2), InMemory(x)).mixture
+    rows = torch.where(torch.rand(300, 3) < 0.3, NAN, x)
+    spec = load_data(x.numpy()).spec
+    model = Fitted(Setup(as_latent(mixture), {"x": Identity()}, ELBO(), Enumerate()), spec)
+    found = model.impute(rows.numpy(), Manner(draws=1500))
+    exact = imputed_by_mixture(mixture, rows)
+    assert torch.allclose(torch.from_numpy(found.values), exact, atol=1e-9)
+    draws = torch.from_numpy(np.stack(found.draws))
+    error = variances(mixture, rows).sqrt() / 1500**0.5
+    assert ((draws.mean(0) - exact).abs() <= LIMIT * error + 1e-12).all()

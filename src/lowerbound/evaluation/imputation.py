@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, TypeGuard, final
 
 import torch
 from torch import Tensor
@@ -87,7 +87,7 @@ def imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> list[Im
 
 
 def _imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> Imputed:
-    trace = setup.model.trace(replace(setup.see(raw), shown=None), manner.particles)
+    trace = setup.model.trace(replace(setup.see(raw), shown=None), manner.particles, setup.estimator)
     if not trace.proper:
         raise InputError("the model encodes to points, which say nothing of what is missing; train one such as vae")
     found = summarise(weights(trace))
@@ -100,6 +100,11 @@ def _imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> Impute
 def weights(trace: Trace) -> Tensor:
     """The log of what each particle counts for in the posterior, but for a constant, (K, B)."""
     return trace.log_w + trace.log_measure
+
+
+def takes_gaps(px: Any) -> TypeGuard[Any]:
+    """Whether p(x|z) does not factorise and says itself what to make of gaps, as a mixture's components do."""
+    return bool(getattr(px, "takes_gaps", False))
 
 
 @final
@@ -127,13 +132,24 @@ class _Conditional:
             return []
         index = Categorical(self.share.T, validate_args=False).sample((count,))
         px = self.setup.model.decode(_picked(self.trace.z, index), self.trace.batch.c)
-        drawn = {v.name: self._stored(v, px[v.name].sample()) for v in self.spec.variables}
+        drawn = {v.name: self._stored(v, self._drawn(v.name, px[v.name])) for v in self.spec.variables}
         return [{name: values[number] for name, values in drawn.items()} for number in range(count)]
 
     def _mean(self, variable: Variable, px: Distribution) -> Tensor:
+        if takes_gaps(px):
+            found: Tensor = px.filled(self._with_gaps(variable.name), self.share)
+            return found
         if variable.kind == "category":
             return self._averaged(_probabilities(px)).argmax(-1)
         return self._averaged(expected(px))
+
+    def _drawn(self, name: str, px: Distribution) -> Tensor:
+        return px.completed(self._with_gaps(name)) if takes_gaps(px) else px.sample()
+
+    def _with_gaps(self, name: str) -> Tensor:
+        """The values as the model sees them, NaN for what is missing."""
+        x, mask = self.trace.batch.x[name], self.trace.batch.mask_of(name)
+        return x if mask is None else torch.where(mask, x, torch.nan)
 
     def _averaged(self, values: Tensor) -> Tensor:
         """Σ_k w_k of values (K, B, ...)."""

@@ -57,6 +57,15 @@ class ComponentDensity(Distribution):
         found = self.components.explain(value.reshape(-1, value.shape[-1])).log_prob[0].double()
         return (self.z * found.reshape(*value.shape[:-1], -1)).sum(-1)
 
+    def filled(self, value: Tensor, shares: Tensor) -> Tensor:
+        """E[x_mis | x_obs] in place of NaN in values (N, D), where each z (P, N, K) counts for a share (P, N)."""
+        return self.components.filled(value, (shares[..., None] * self.z).sum(0))
+
+    @torch.no_grad()
+    def completed(self, value: Tensor) -> Tensor:
+        """A draw of p(x_mis | x_obs, z) in place of NaN in values (N, D), for each z (P, N, K)."""
+        return torch.stack([self.components.draw(value, which) for which in self.z.argmax(-1)])
+
     @torch.no_grad()
     def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         which = self.z.argmax(-1).expand(*sample_shape, *self.batch_shape)

@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 from lowerbound.sklearn.gaussian_mixture import GaussianMixture
 from lowerbound.sklearn.rows import Array
 
-RIDGES = (1e-6, 1e-3, 1e-2, 1e-1)
+RIDGES: tuple[float, ...] = (1e-6, 1e-3, 1e-2, 1e-1)
 """What is tried for `reg_covar`, in units of a column's variance."""
 
 TRIAL = {"tol": 1e-2, "max_iter": 50}
@@ -94,7 +94,8 @@ class Chosen:
     def _ladder(self, z: Array) -> Iterator[tuple[tuple[int, float], float]]:
         """1, 2, 4, … components, each with its best ridge and their score."""
         parts = list(KFold(FOLDS, shuffle=True, random_state=self.seed).split(z))
-        parts, ridges, count = parts[:1] if len(z) >= ENOUGH else parts, RIDGES, 1
+        parts = parts[:1] if len(z) >= ENOUGH else parts
+        ridges, count = RIDGES, 1
         while count <= len(z) // 4:
             scores = [self._score(count, ridge, z, parts) for ridge in ridges]
             best = int(np.argmax(scores))
