@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -233,7 +234,7 @@ def notes(rows: int, written: float, found: dict[str, Any]) -> str:
         f"{stepwise['start_seconds']:.0f} s. {stepwise['steps']:,} mini-batches of 4,096 rows; "
         f"{stepwise['reseeded']} components were seeded anew. Log p of rows just before they were learnt from, which "
         f"costs nothing to know, came to {stepwise['running']:.4f} by the end. EM on the sample took "
-        f"{found['sample']['steps']} steps."
+        f"{found['sample']['steps']} steps. Load of the machine at the end: {os.getloadavg()[0]:.1f}."
     )
 
 

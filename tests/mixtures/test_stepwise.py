@@ -12,12 +12,14 @@ from torch import Tensor
 from lowerbound.mixtures.blocks import Block, InMemory
 from lowerbound.mixtures.components import Family
 from lowerbound.mixtures.em import Until, begin, expectation, fit
-from lowerbound.mixtures.gaussian import Diagonal, Full
+from lowerbound.mixtures.gaussian import Diagonal, Full, Spherical, Tied
 from lowerbound.mixtures.mixture import Mixture
+from lowerbound.mixtures.scales import Student
 from lowerbound.mixtures.stepwise import Pace, Stepwise, set_out, walk
 from lowerbound.mixtures.streams import OnDisk
 
 FAMILIES = {"full": Full(), "diag": Diagonal()}
+OTHERS = {"tied": Tied(), "spherical": Spherical(), "student": Student()}
 ALL_ALIKE = Pace(power=1, delay=0)
 """The first mini-batch takes the place of the start, and the mean is that of all rows since."""
 
@@ -34,7 +36,7 @@ def same(a: Mixture, b: Mixture) -> bool:
     return torch.equal(a.weights.log, b.weights.log) and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES.values(), *OTHERS.values()], ids=[*FAMILIES, *OTHERS])
 def test_a_step_over_all_rows_is_a_step_of_em(family: Family) -> None:
     x = clouds(300)
     start = begin(family, InMemory(x), 3, restarts=2)

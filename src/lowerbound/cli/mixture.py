@@ -187,7 +187,7 @@ def in_words(found: Selection, data: Dataset, out: Path) -> list[str]:
     return [
         f"{rows}; log p in nats a row",
         head,
-        *map(_line, found.table),
+        *(f"{_line(row)}{' *' if row == best else ''}" for row in found.table),
         "; ".join(
             [f"chose {best['components']} of {best['family']}: least by {NAMES[found.criterion]}", *_doubts(best)]
         ),
