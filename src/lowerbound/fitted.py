@@ -313,6 +313,11 @@ class Fitted:
                 parts += imputed(self.setup, spec, stored.to(self.device), manner)
         return completed(parts)
 
+    def volumes(self, x: Values) -> Array:
+        """What is added to log p of each row as the model sees it for that of the row as given, (N,) nats."""
+        parts = [self.setup.volumes(batch) for batch in rawdata.batches(self.spec, x)]
+        return rawdata.to_array(torch.cat(parts))
+
     def evaluate(
         self,
         data: Any = None,
@@ -443,8 +448,7 @@ class Fitted:
 
     def _columns(self, found: Mapping[str, Tensor], x: Values) -> dict[str, Array]:
         """Figures of each row of x as arrays, log p in nats of the data as given."""
-        volumes = torch.cat([self.setup.volumes(batch) for batch in rawdata.batches(self.spec, x)])
-        given = {**found, "log_p": found["log_p"] + volumes.to(self.device)}
+        given = {**found, "log_p": found["log_p"] + torch.from_numpy(self.volumes(x)).to(self.device)}
         return {name: rawdata.to_array(values) for name, values in given.items()}
 
     def _with_bound(self, seen: Batch) -> Batch:

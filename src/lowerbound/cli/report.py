@@ -90,17 +90,18 @@ def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:
     """Captions and PNGs."""
     from lowerbound import plots
 
-    yield from ((caption, plots.png(drawing)) for caption, drawing in _curves(model))
+    yield from ((caption, plots.png(drawing)) for caption, drawing in _curves(model, rows))
     if is_picture(model.spec.variables[0].shape):
         yield from ((caption, plots.png(drawing)) for caption, drawing in _pictures(model, rows))
     yield "Posterior means of the split", plots.png(_map(model, rows))
 
 
-def _curves(model: Fitted) -> Iterator[tuple[str, Drawing]]:
+def _curves(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
     from lowerbound import plots
 
     if model.run is not None and (lines := model.run.metrics()):
-        yield "Training, by epoch", plots.learning_curves(lines, model.setup.log_volume)
+        volume = float(model.volumes(first(rows, MAPPED)).mean())
+        yield "Training, by epoch", plots.learning_curves(lines, volume)
 
 
 def _pictures(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
