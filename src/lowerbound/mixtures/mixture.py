@@ -20,7 +20,7 @@ DEVICE_VALUES = 2**26
 """Values that are worked on at once on other devices."""
 NEGLIGIBLE = -60.0
 """Log odds are no less than this: 1e-26 is as good as 0, and exponentials far below it take twenty times as long."""
-LEAST_ROWS = 512
+LEAST_ROWS = 1024
 """With fewer rows at once, the calls would cost more than the work."""
 
 
