@@ -77,9 +77,9 @@ def by_vade(seed: int) -> dict[str, Any]:
     run = RUNS / str(seed)
     start = time.process_time()
     if run.exists():
-        model = lowerbound.resume(run, data())
+        model = lowerbound.resume(run)
     else:
-        model = lowerbound.train("vade", data(), run, seed=seed, **SETTINGS)
+        model = lowerbound.train("vade", "mnist", run, seed=seed, **SETTINGS)
     seconds = time.process_time() - start
     found = model.clusters(data().arrays["x"], particles=20)
     assert model.run is not None
