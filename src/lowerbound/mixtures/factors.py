@@ -23,8 +23,8 @@ from torch.nn.functional import pad
 from lowerbound.mixtures.components import Explanation, Family, Statistics
 from lowerbound.mixtures.conditional import Conditional
 from lowerbound.mixtures.gaussian import FLOOR, Located
-from lowerbound.mixtures.missing import Joined
-from lowerbound.mixtures.quadratic import complete, pairs, unpacked
+from lowerbound.mixtures.missing import Joined, inverted
+from lowerbound.mixtures.quadratic import complete
 
 LOG_2PI = math.log(2 * math.pi)
 ROUNDS = 8
@@ -113,9 +113,8 @@ class Loadings:
 
     @cached_property
     def outer(self) -> Tensor:
-        """Each entry's part of ΛᵀΨ⁻¹Λ, packed as by `pairs`."""
-        i, j = pairs(self.matrix.shape[-1], self.matrix.device)
-        return self.weighted[..., i] * self.matrix[..., j]
+        """Each entry's part of ΛᵀΨ⁻¹Λ, (R, K, D, q²)."""
+        return (self.weighted[..., :, None] * self.matrix[..., None, :]).flatten(-2)
 
     @cached_property
     def regression(self) -> Tensor:
@@ -140,11 +139,11 @@ class Coded(Explanation):
 
     def __init__(self, x: Tensor, seen: Tensor, loadings: Loadings) -> None:
         self._x, self._seen, self._loadings = x, seen, loadings
-        q = loadings.matrix.shape[-1]
-        precision = unpacked(_mapped(seen, loadings.outer), q) + torch.eye(q).to(x)
-        factor = torch.linalg.cholesky_ex(precision)[0]
+        one = torch.eye(loadings.matrix.shape[-1]).to(x)
+        factor = torch.linalg.cholesky_ex(_mapped(seen, loadings.outer).unflatten(-1, one.shape) + one)[0]
         slope = _mapped(x, loadings.weighted) - _mapped(seen, loadings.offset)
-        self.covariance = torch.cholesky_inverse(factor)
+        white = inverted(factor)
+        self.covariance = white.mT @ white
         self.mean = (self._grouped(slope) @ self.covariance).flatten(2, 3)
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         square = loadings.square(x, seen) - (slope * self.mean).sum(-1)
@@ -173,8 +172,8 @@ class Coded(Explanation):
 
     def _missing(self, gram: Tensor) -> Tensor:
         """Σ r E (z, 1)(z, 1)ᵀ over the rows in which each of the entries is missing; (R, K, D, q + 1, q + 1)."""
-        i, j = pairs(gram.shape[-1], gram.device)
-        return unpacked(torch.einsum("nd,rknp->rkdp", 1 - self._seen, gram[..., i, j]), gram.shape[-1])
+        total = torch.einsum("nd,rknp->rkdp", 1 - self._seen, gram.flatten(-2))
+        return total.unflatten(-1, gram.shape[-2:])
 
     def _grouped(self, each: Tensor) -> Tensor:
         """(R, K, n, ·) with the rows apart, or together, (R, K, n or 1, 1 or n, ·), as the covariances are."""
