@@ -11,7 +11,7 @@ from torch import Tensor
 from lowerbound.mixtures.blocks import Blocks
 from lowerbound.mixtures.components import Components, Family
 from lowerbound.mixtures.mixture import Expectation, Mixture, summed
-from lowerbound.mixtures.starts import KMeans, Start, nearest
+from lowerbound.mixtures.starts import KMeans, Scaling, Start, nearest
 from lowerbound.mixtures.weights import Proportions, Weighting
 
 START_ROWS = 20_000
@@ -56,16 +56,19 @@ def begin(
     generator: torch.Generator | None = None,
     weights: Weighting = Proportions.even,
 ) -> Mixture:
-    """R mixtures whose components are each fitted to the rows that are nearest to one of the start's centres."""
+    """R mixtures whose components are each fitted to the rows that are nearest to one of the start's centres.
+
+    In double precision, whatever the rows are: how narrow the components are is not known yet.
+    """
     generator = generator or torch.Generator().manual_seed(0)
     rows = blocks.some(START_ROWS, generator)
     pooled = _sound(family.pooled(rows, restarts, components))
-    scaling = _Scaling.of(rows)
-    centres = start.centres(scaling(rows), restarts, components, generator)
+    scaling = Scaling.of(rows)
+    centres = start.centres(scaling(rows), scaling, restarts, components, generator)
     first = Mixture(weights(restarts, components, rows.device), pooled)
     length = first.rows_at_once(rows.device)
     parts = (part for block in blocks for part in zip(block.rows.split(length), block.weights.split(length)))
-    found = summed(_assigned(pooled, x, w, nearest(scaling(x), centres)) for x, w in parts)
+    found = summed(_assigned(pooled, x.double(), w, nearest(scaling(x), centres)) for x, w in parts)
     return maximisation(first, found, rows[:SPARE_ROWS], generator).mixture
 
 
@@ -177,14 +180,17 @@ def _reseeded(mixture: Mixture, found: Expectation, lost: Tensor, rows: Tensor, 
     """The sums with those of lost components replaced: half of one badly explained row, half of all rows."""
     rank = (lost.cumsum(-1) - 1).clamp(0, rows.shape[1] - 1)
     mine = torch.nn.functional.one_hot(rows.gather(-1, rank), len(spare)).mT * lost[:, None]
-    alone = _assigned(mixture.components, spare, spare.new_ones(len(spare)), mine.to(spare))
+    alone = _assigned(mixture.components, spare.double(), spare.new_ones(len(spare)), mine.to(spare))
     size = found.weight / lost.shape[1]
 
     def mended(total: Tensor, one: Tensor) -> Tensor:
-        if total.shape[1] != lost.shape[1]:
-            return total
+        """What components share is what they have together."""
+        of_each = total.shape[1] == lost.shape[1]
+        gone = lost if of_each else (found.counts * lost).sum(-1, keepdim=True) / found.weight
+        new = lost if of_each else lost.sum(-1, keepdim=True)
         everything = total.nansum(1, keepdim=True) / found.weight
-        return torch.where(lost.reshape(*lost.shape, *[1] * (total.dim() - 2)), size * (one + everything) / 2, total)
+        gone, new = (each.double().reshape(*each.shape, *[1] * (total.dim() - 2)) for each in (gone, new))
+        return total.nan_to_num() * (1 - gone) + size * (one * new.clamp_max(1) + new * everything) / 2
 
     statistics = {name: mended(total, alone.statistics[name]) for name, total in found.statistics.items()}
     return replace(found, counts=torch.where(lost, size, found.counts), statistics=statistics)
@@ -212,21 +218,3 @@ def _assigned(components: Components, rows: Tensor, weights: Tensor, mine: Tenso
         weighted.sum(-2, dtype=torch.float64),
         components.explain(rows).statistics(weighted),
     )
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Scaling:
-    """Rows as distances between them are to count: standardised, gaps at the mean."""
-
-    mean: Tensor
-    scale: Tensor
-
-    @classmethod
-    def of(cls, rows: Tensor) -> _Scaling:
-        mean = rows.nanmean(0)
-        scale = (rows - mean).square().nanmean(0).sqrt()
-        return cls(mean, torch.where(scale > 0, scale, 1))
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        return ((rows - self.mean) / self.scale).nan_to_num(0.0)

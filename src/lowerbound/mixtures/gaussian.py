@@ -29,7 +29,7 @@ from lowerbound.mixtures.quadratic import (
 LOG_2PI = math.log(2 * math.pi)
 FLOOR = 1e-6
 """Added to each variance after the M-step unless told otherwise, as scikit-learn does."""
-ROUNDING = 1e-2
+ROUNDING = 3e-3
 """Work is done in double precision, whatever the rows are, where single precision might move a row's log p further."""
 
 
