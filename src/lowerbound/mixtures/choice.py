@@ -8,7 +8,7 @@
    evenly over the step h that they are rounded to: the mean of log p + log h is then at most the log probability of the
    rounded value, which can be set beside that of a count or a category.
 3. Contestants are categorical (if there are up to `FEW_VALUES` values), Poisson and negative binomial (whole numbers
-   from zero up), Gaussian and Student's t, log-normal and log-Student (if all are positive).
+   from zero up), Gaussian and Student's t, log-normal and log-Student (if all are greater than half a step).
 4. If over a tenth of the rows have the same value, of more than `FEW_VALUES`, the densities are of the others, beside
    the probability of that one ("spiked"). Times are numbers, in days.
 """
@@ -231,7 +231,7 @@ def _contestants(facts: Facts) -> list[str]:
         return ["gaussian", "student"]
     spike = facts.spike
     beside = facts if spike is None else facts.beside(spike)
-    densities = ["gaussian", "student", *(["log-normal", "log-student"] if (beside.x > 0).all() else [])]
+    densities = ["gaussian", "student", *(["log-normal", "log-student"] if (beside.x > facts.step / 2).all() else [])]
     counts = ["poisson", "negative-binomial"] if facts.counts else []
     codes = ["categorical"] if facts.few else []
     return [*codes, *counts, *(densities if spike is None else [f"spiked-{name}" for name in densities])]

@@ -16,10 +16,29 @@ import torch
 from torch import Tensor
 
 from lowerbound.mixtures.components import Components, Explanation, Family, Statistics
-from lowerbound.mixtures.quadratic import Quadratic
 
 STRENGTH = 1.0
 """Rows that a prior is worth unless told otherwise."""
+
+
+@final
+class Linear(Explanation):
+    """log p_k(x) = φ(x)·w_k: a product of matrices in the E-step, another in the M-step.
+
+    features (N, F): φ; coefficients (R, K, F): w; parts: how the F columns are split into named sums.
+    """
+
+    def __init__(self, features: Tensor, coefficients: Tensor, parts: dict[str, int]) -> None:
+        self._features, self._parts = features, parts
+        self._log_prob = features @ coefficients.to(features).mT
+
+    @property
+    def log_prob(self) -> Tensor:
+        return self._log_prob
+
+    def statistics(self, responsibilities: Tensor) -> dict[str, Tensor]:
+        totals = (responsibilities.to(self._features).mT @ self._features).double()
+        return dict(zip(self._parts, totals.split(list(self._parts.values()), -1)))
 
 
 class Separate(Components):
@@ -70,8 +89,7 @@ class Categoricals(Separate):
         return self.log_shares.shape[1] * sum(levels - 1 for levels in self.levels)
 
     def explain(self, rows: Tensor) -> Explanation:
-        none = self.log_shares.new_zeros(self.shape)
-        return Quadratic([one_hot(rows, self.levels)], self.log_shares, none, {"codes": sum(self.levels)})
+        return Linear(one_hot(rows, self.levels), self.log_shares, {"codes": sum(self.levels)})
 
     def refit(self, counts: Tensor, statistics: Statistics) -> Categoricals:
         return Categoricals(_log_shares(statistics["codes"] + self.prior, self.levels), self.prior, self.levels)
@@ -128,8 +146,8 @@ class Poissons(Separate):
     def explain(self, rows: Tensor) -> Explanation:
         x, seen = counted(rows)
         features = torch.cat([x, seen, -torch.lgamma(x + 1).sum(-1, keepdim=True)], -1)
-        D, none = x.shape[1], self.rate.new_zeros(self.shape)
-        return Quadratic([features], self._coefficients, none, {"total": D, "seen": D, "volume": 1})
+        D = x.shape[1]
+        return Linear(features, self._coefficients, {"total": D, "seen": D, "volume": 1})
 
     def refit(self, counts: Tensor, statistics: Statistics) -> Poissons:
         met = statistics["total"] + self.strength * self.prior

@@ -40,6 +40,8 @@ KEPT: dict[str, Any] = {
 """What table.json holds beside the mixture; columns are read by their own rules."""
 MOST_COMPONENTS = 64
 UNTIL = Until(1e-4, 200)
+SKETCH = Until(1e-3, 100)
+"""How far EM goes where only the number of components is looked for."""
 
 
 @final
@@ -90,8 +92,9 @@ class TableMixture:
         columns, why = tuple(each.column for each in picked), tuple(each.why for each in picked)
         rows = torch.cat([each.encode(plain(table[each.name])) for each in columns], -1).to(device)
         family = family_of(tuple(piece for each in columns for piece in each.pieces))
-        K = components or _best_count(rows, family, restarts, seed)
-        return cls(columns, why, table.schema, origin(frame), _fitted(rows, family, K, restarts, seed))
+        K = components or _best_count(rows, family, seed)
+        mixture = _fitted(rows, family, K, restarts, seed, UNTIL)
+        return cls(columns, why, table.schema, origin(frame), mixture)
 
     def log_prob(self, frame: Any) -> Tensor:
         """log p of each row, of what is there of it; (N,) nats, densities of numbers in their own units, float64."""
@@ -256,19 +259,19 @@ def _choose(table: pa.Table, name: str, likelihood: str | None, seed: int) -> An
     return asked(name, plain(column), categories, likelihood)
 
 
-def _fitted(rows: Tensor, family: Any, components: int, restarts: int, seed: int) -> Mixture:
+def _fitted(rows: Tensor, family: Any, components: int, restarts: int, seed: int, until: Until) -> Mixture:
     generator = torch.Generator().manual_seed(seed)
     blocks = InMemory(rows)
-    return fit(begin(family, blocks, components, restarts, generator=generator), blocks, UNTIL).mixture
+    return fit(begin(family, blocks, components, restarts, generator=generator), blocks, until).mixture
 
 
-def _best_count(rows: Tensor, family: Any, restarts: int, seed: int) -> int:
+def _best_count(rows: Tensor, family: Any, seed: int) -> int:
     """1, 2, 4, … components until the next gives a fifth of the rows, held out, no more nats."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)
     some, rest = rows[order[len(rows) // 5 :]], rows[order[: len(rows) // 5]]
     best, found = 1, -torch.inf
     while best < min(MOST_COMPONENTS, len(some) // 5):
-        nats = _fitted(some, family, best, restarts, seed).log_prob(rest).mean().item()
+        nats = _fitted(some, family, best, 1, seed, SKETCH).log_prob(rest).mean().item()
         if nats <= found:
             return best // 2
         best, found = 2 * best, nats
