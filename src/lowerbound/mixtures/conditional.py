@@ -57,6 +57,13 @@ def drawn(mixture: Mixture, rows: Tensor, count: int) -> Tensor:
     """Draws of p(x_mis | x_obs) in place of NaN, by torch's generator: `count` completions of the rows, (count, N, D).
 
     For each a component is drawn, then the gaps given it: whole rows, whose entries belong together.
+
+    >>> from lowerbound.mixtures.blocks import InMemory
+    >>> from lowerbound.mixtures.em import begin
+    >>> from lowerbound.mixtures.gaussian import Full
+    >>> mixture = begin(Full(), InMemory(torch.randn(100, 2)), 2)
+    >>> drawn(mixture, torch.tensor([[1.0, torch.nan]]), 5)[..., 0].flatten()
+    tensor([1., 1., 1., 1., 1.])
     """
     which = torch.multinomial(_shares(mixture, rows), count, replacement=True).T.flatten()
     parts = zip(_parts(mixture, rows.repeat(count, 1)), which.split(_length(mixture, rows)))
@@ -68,6 +75,13 @@ def log_conditional(mixture: Mixture, rows: Tensor, shown: Tensor) -> Tensor:
     """log p(those that are not shown | those that are), (N,) nats; shown (N, D) says which entries of the rows are.
 
     It is log p(x) − log p(x_shown), the score of held-out entries. Rows may have gaps of their own.
+
+    >>> from lowerbound.mixtures.blocks import InMemory
+    >>> from lowerbound.mixtures.em import begin
+    >>> from lowerbound.mixtures.gaussian import Full
+    >>> mixture = begin(Full(), InMemory(torch.randn(100, 2)), 2)
+    >>> log_conditional(mixture, torch.zeros(1, 2), torch.tensor([True, True]))
+    tensor([0.])
     """
     some = torch.where(shown, rows, torch.nan)
     return mixture.log_prob(rows)[0] - mixture.log_prob(some)[0]
@@ -77,6 +91,13 @@ def variances(mixture: Mixture, rows: Tensor) -> Tensor:
     """Var[x_mis | x_obs] of each missing entry and 0 for the others, (N, D); for Gaussian components.
 
     Within and between the components: Σ_k r_k (v_k + m_k²) − (Σ_k r_k m_k)².
+
+    >>> from lowerbound.mixtures.blocks import InMemory
+    >>> from lowerbound.mixtures.em import begin
+    >>> from lowerbound.mixtures.gaussian import Full
+    >>> mixture = begin(Full(), InMemory(torch.randn(100, 2)), 2)
+    >>> variances(mixture, torch.tensor([[1.0, torch.nan]])) > 0
+    tensor([[False,  True]])
     """
     return torch.cat([_variance(mixture, part) for part in _parts(mixture, rows)]).to(rows)
 
@@ -85,6 +106,13 @@ def quantiles(mixture: Mixture, rows: Tensor, probability: float) -> Tensor:
     """The quantile of each missing entry given what is observed, the others as they are, (N, D); Gaussian components.
 
     By bisection between the least and the greatest of the components' own quantiles, which it lies between.
+
+    >>> from lowerbound.mixtures.blocks import InMemory
+    >>> from lowerbound.mixtures.em import begin
+    >>> from lowerbound.mixtures.gaussian import Full
+    >>> mixture, row = begin(Full(), InMemory(torch.randn(100, 2)), 2), torch.tensor([[1.0, torch.nan]])
+    >>> quantiles(mixture, row, 0.1) < quantiles(mixture, row, 0.9)
+    tensor([[False,  True]])
     """
     return torch.cat([_quantile(mixture, part, probability) for part in _parts(mixture, rows)]).to(rows)
 
