@@ -27,7 +27,7 @@ from lowerbound.mixtures.quadratic import complete, pairs
 
 LOG_2PI = math.log(2 * math.pi)
 CHUNK_VALUES = 2**18
-"""Values of the blocks P_mm that are worked on at once, about: they stay near the processor."""
+"""Values, of the blocks P_mm and of rows, that are worked on at once, about: they stay near the processor."""
 KEPT_VALUES = 2**25
 """What is worked out for the E-step is kept for the M-step if it is no more values; else it is worked out anew."""
 
@@ -223,8 +223,8 @@ def inverted(factor: Tensor) -> Tensor:
 def _alike(lacking: Tensor, normals: Normals) -> Iterator[Tensor]:
     """The numbers of rows with gaps, together those that lack equally many entries, few enough at once."""
     for m in filter(None, lacking.unique().tolist()):
-        blocks = math.prod(normals.loc.shape[:2]) * m * m
-        yield from (lacking == m).nonzero()[:, 0].split(max(1, CHUNK_VALUES // blocks))
+        of_a_row = math.prod(normals.loc.shape[:2]) * m * m + normals.loc.numel()
+        yield from (lacking == m).nonzero()[:, 0].split(max(1, CHUNK_VALUES // of_a_row))
 
 
 def _sum(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, Tensor]:
