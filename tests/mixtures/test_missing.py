@@ -194,3 +194,11 @@ def test_rows_of_single_precision_lose_little() -> None:
     narrow = mixture.log_prob(rows.float())
     assert narrow.dtype == torch.float32
     assert_close(narrow, mixture.log_prob(rows.float().double()).float(), 1e-4)
+
+
+def test_rows_that_are_given_are_left_as_they_are() -> None:
+    mixture, rows = a_mixture(1), gappy()
+    before = rows.clone()
+    drawn(mixture, rows, 2)
+    missing.drawn(rows, torch.zeros(len(rows), dtype=torch.long), mixture.components.normals)  # type: ignore[attr-defined]
+    assert torch.equal(rows.isnan(), before.isnan())

@@ -91,7 +91,7 @@ def conditional(rows: Tensor, normals: Normals) -> Conditional:
 
 def drawn(rows: Tensor, which: Tensor, normals: Normals) -> Tensor:
     """Rows with their gaps filled by a draw of component which[i] of the first mixture, given what is observed."""
-    found = rows.double()
+    found = rows.to(torch.float64, copy=True)
     for k in which.unique().tolist():
         mine, alone = (which == k).nonzero()[:, 0], normals.only(k)
         for numbers in _alike(rows[mine].isnan().sum(-1), alone):
