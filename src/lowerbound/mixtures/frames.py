@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,9 +42,11 @@ def arrow(frame: Any, place: str = "the table") -> pa.Table:
 
 
 def origin(frame: Any) -> Origin:
-    """What a table came as; files and dicts are given back as pandas frames if pandas is there to make them."""
+    """What a table came as; files and dicts are given back as pandas frames if there is pandas, else as arrow's."""
     root = type(frame).__module__.partition(".")[0]
-    return "polars" if root == "polars" else "arrow" if root == "pyarrow" else "pandas"
+    if root in ("pandas", "polars"):
+        return root  # type: ignore[return-value]  # one of the two
+    return "arrow" if root == "pyarrow" or find_spec("pandas") is None else "pandas"
 
 
 def given_back(table: pa.Table, to: Origin) -> Any:
