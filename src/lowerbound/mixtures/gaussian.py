@@ -55,7 +55,7 @@ class Located(Gaussians):
     @property
     @abstractmethod
     def magnitude(self) -> Tensor:
-        """The size of the terms of (x − μ)ᵀP(x − μ), multiplied out about the origin, in a component's own rows; (R, K).
+        """The size of the terms of (x − μ)ᵀP(x − μ), multiplied out about the origin, in rows of the component; (R, K).
 
         It is the root of their sum of squares, for each is rounded by itself: this times the precision of a number is,
         within a factor of about two, by how many nats the rounding moves log p(x); the mean over rows moves by a tenth
