@@ -108,7 +108,7 @@ class Dense(Located):
     @property
     def magnitude(self) -> Tensor:
         power = self.covariance.diagonal(dim1=-2, dim2=-1) + self.centred.square()
-        return torch.einsum("rki,rkij,rkj->rk", power, self.precision.square().expand(*power.shape, -1), power).sqrt()
+        return ((self.precision.square() @ power[..., None])[..., 0] * power).sum(-1).sqrt()
 
     @cached_property
     def normals(self) -> missing.Normals:
