@@ -225,3 +225,27 @@ def test_new_rows_that_are_impossible_are_refused(table: TableMixture) -> None:
         table.log_prob(some.drop(columns="one"))
     with pytest.raises(InputError, match="convert it"):
         table.log_prob(some.assign(height="tall"))
+
+
+def test_odd_types_are_taken_or_refused(tmp_path: Path) -> None:
+    some = pl.DataFrame(
+        {
+            "day": pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 3, 1), eager=True),
+            "code": pl.Series([1, 2, 3] * 20 + [1]).cast(pl.Int8),
+            "price": pl.Series([1.5, 2.25, 3.5] * 20 + [1.5]).cast(pl.Decimal(10, 2)),
+            "wave": pl.Series([float("nan"), 1.0, 2.5] * 20 + [4.0], dtype=pl.Float32),
+        }
+    ).with_columns(pl.col("day").cast(pl.Datetime(time_zone="UTC")).alias("instant"))
+    table = TableMixture.fit(some, components=2, restarts=1)
+    drawn = table.sample(10)
+    assert drawn.schema == {**some.schema, "price": pl.Float64}
+    assert not drawn["wave"].is_nan().any()
+    assert table.impute(some)["wave"].is_nan().sum() == 0
+    table.save(tmp_path)
+    assert TableMixture.load(tmp_path).sample(10).equals(drawn)
+    coded = TableMixture.fit(pd.DataFrame({"x": pd.Categorical([3, 1, 2] * 9)}), components=1)
+    assert coded.columns[0].likelihood == "categorical"
+    one_day = TableMixture.fit(pd.DataFrame({"day": pd.to_datetime(["2020-01-01"] * 9)}), components=1)
+    assert one_day.sample(2)["day"].dt.year.tolist() == [2020, 2020]
+    with pytest.raises(InputError, match="nothing is known"):
+        TableMixture.fit({"x": [[1], [2]]})

@@ -27,6 +27,7 @@ from lowerbound.cli import (
     mixture,
     report,
     sandwich,
+    table,
     train,
 )
 from lowerbound.cli.verb import Verb
@@ -35,6 +36,7 @@ from lowerbound.errors import InputError, Interrupted, LowerboundError
 VERBS: dict[str, type[Verb]] = {
     "train": train.Train[train.NoArguments],
     "mixture": mixture.Mixture,
+    "table": table.Table,
     "evaluate": measure.Evaluate,
     "log-prob": measure.LogProb,
     "gap": gap.Gap,

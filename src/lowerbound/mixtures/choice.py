@@ -2,7 +2,7 @@
 
 1. Nothing in it: empty. Text, categories and truth values: Bernoulli if there are two, categorical if there are up to
    `MOST_VALUES`; text that differs more is refused, since it names rows rather than describing them. Any column with
-   two values is Bernoulli, with one a constant.
+   two values, other than times, is Bernoulli, with one a constant.
 2. For numbers, there is a contest: a mixture of three, fitted to the column alone in four fifths of (up to 5,000) rows,
    and log p of its last fifth. The first within 0.01 nats a row of the best wins. Densities enter it by numbers spread
    evenly over the step h that they are rounded to: the mean of log p + log h is then at most the log probability of the
@@ -32,7 +32,7 @@ from lowerbound.mixtures.columns import Codes, Column, Counts, Empty, Number, Pi
 from lowerbound.mixtures.components import Family
 from lowerbound.mixtures.discrete import Categorical, Poisson
 from lowerbound.mixtures.em import Until, begin, fit
-from lowerbound.mixtures.frames import is_number, is_time, numbers
+from lowerbound.mixtures.frames import is_number, is_text, is_time, numbers
 from lowerbound.mixtures.gaussian import FLOOR, Full
 from lowerbound.mixtures.product import Product
 from lowerbound.mixtures.scales import NegativeBinomial, Student
@@ -55,6 +55,7 @@ FEW_VALUES = 20
 SPIKE = 0.1
 CONTEST_ROWS = 5000
 CLOSE = 0.01
+NO_STEP = 1e-12
 
 
 class Chosen(NamedTuple):
@@ -104,8 +105,8 @@ class Facts:
 
     @property
     def step(self) -> float:
-        """What values are rounded to: the least difference between two, or little if they are not rounded."""
-        return float(np.diff(self.values[0]).min()) if len(self.values[0]) > 1 else 1.0
+        """What values are rounded to: the least difference between two, or next to nothing if all are the same."""
+        return float(np.diff(self.values[0]).min()) if len(self.values[0]) > 1 else NO_STEP
 
     def beside(self, value: float) -> Facts:
         """The numbers other than one."""
@@ -119,10 +120,11 @@ def chosen(name: str, column: pa.ChunkedArray, categories: list[Any] | None, see
     """
     if column.null_count == len(column):
         return Chosen(Empty(name), f"{name}: nothing in it; it stays empty")
-    if not is_number(column.type):
-        return _only(name, column, _codes(name, column, categories), f"because it is {_type(column.type)}")
+    if categories is not None or not is_number(column.type):
+        what = _type(column.type) if categories is None else "of a type with categories"
+        return _only(name, column, _codes(name, column, categories), f"because it is {what}")
     facts = Facts.of(name, column)
-    if len(facts.values[0]) <= 2:
+    if len(facts.values[0]) <= 2 and not is_time(column.type):
         return _only(name, column, _codes(name, column, categories), "because it has no more values")
     return _contest(facts, column, seed)
 
@@ -188,6 +190,10 @@ def _type(kind: pa.DataType) -> str:
 
 def _codes(name: str, column: pa.ChunkedArray, categories: list[Any] | None) -> Codes:
     """Values in the order of the categories, else in their own."""
+    if not (pa.types.is_boolean(column.type) or is_text(column.type) or is_number(column.type)) or is_time(column.type):
+        raise InputError(
+            f"column {name!r} holds {column.type}, of which nothing is known here; convert it, or leave it out"
+        )
     there = column.unique().drop_null().to_pylist()
     if len(there) > MOST_VALUES:
         raise InputError(
@@ -219,7 +225,7 @@ def _number(facts: Facts, likelihood: str) -> Number:
     if log and (facts.x <= 0).any():
         raise InputError(f"column {facts.name!r} holds {facts.x.min():g}, but {likelihood} is of positive numbers")
     z = np.log(facts.x) if log else facts.x
-    scale = float(z.std()) or 1.0
+    scale = float(z.std()) or facts.step
     step = facts.step / scale / (float(np.median(facts.x)) if log else 1.0)
     family: Literal["gaussian", "student"] = "student" if likelihood.endswith("student") else "gaussian"
     return Number(facts.name, family, log, float(z.mean()), scale, min(step, 1.0) ** 2 / 12)

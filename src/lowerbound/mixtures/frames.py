@@ -30,7 +30,7 @@ def arrow(frame: Any, place: str = "the table") -> pa.Table:
     ['age', 'sex']
     """
     try:
-        return _unique(_arrow(frame), place)
+        return _floated(_unique(_arrow(frame), place))
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -85,8 +85,12 @@ def as_type(values: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 def is_number(kind: pa.DataType) -> bool:
     """Whether a column of this type holds numbers or times."""
-    of = pa.types
-    return of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or is_time(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or is_time(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_time(kind: pa.DataType) -> bool:
@@ -126,6 +130,12 @@ def _file(path: Path) -> pa.Table:
         raise InputError(f"{path} is neither a .csv nor a .parquet file; save the table as one of them")
     options = pa_csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=True)
     return pa_csv.read_csv(path, convert_options=options)
+
+
+def _floated(table: pa.Table) -> pa.Table:
+    """Decimal numbers as floats."""
+    fields = [pa.field(f.name, pa.float64()) if pa.types.is_decimal(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields, table.schema.metadata))
 
 
 def _unique(table: pa.Table, place: str) -> pa.Table:

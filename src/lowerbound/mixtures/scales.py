@@ -204,7 +204,7 @@ class Student(Family):
 
     def pooled(self, rows: Tensor, restarts: int, components: int) -> Students:
         mean = rows.double().nanmean(0)
-        variance = (rows - mean).square().nanmean(0)
+        variance = (rows - mean).square().nanmean(0).clamp_min(self.floor)
         loc = mean.expand(restarts, components, -1)
         tail = torch.full_like(loc, ORDINARY)
         return Students(loc, variance.expand_as(loc), tail, mean, variance, positive(self.strength), self.floor)
