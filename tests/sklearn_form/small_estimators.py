@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 import lowerbound.sklearn as ours
 from lowerbound.sklearn.covariances import FORMS
-from lowerbound.sklearn.mixture_base import MixtureEstimator
 
 NETWORK = {"latent": 2, "hidden": [8], "epochs": 2, "device": "cpu"}
 FEW = {"components": 2}
@@ -29,17 +26,3 @@ SMALL: list[Any] = [
     ours.Imputer(ours.GaussianMixture()),
     ours.Imputer(ours.VAE(**NETWORK), particles=10),
 ]
-
-STARTS_AT_RANDOM = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "EM starts at rows drawn at random, and others are drawn when rows come in another order, or twice; from one "
-        "and the same start a weight is as many rows, to which a test of our own holds it, and with one component this "
-        "check too"
-    )
-}
-
-
-def expected_failures(estimator: BaseEstimator) -> dict[str, str]:
-    """Check of scikit-learn's suite -> why this estimator cannot pass it."""
-    several = isinstance(estimator, MixtureEstimator) and estimator.n_components > 1
-    return STARTS_AT_RANDOM if several else {}

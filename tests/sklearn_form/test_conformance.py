@@ -8,12 +8,12 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from small_estimators import SMALL, expected_failures
+from small_estimators import SMALL
 
 import lowerbound.sklearn as ours
 
 
-@parametrize_with_checks(SMALL, expected_failed_checks=expected_failures, xfail_strict=True)
+@parametrize_with_checks(SMALL)
 def test_scikit_learn_holds_it_for_an_estimator(estimator: Any, check: Callable[[Any], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of two epochs and of few rows

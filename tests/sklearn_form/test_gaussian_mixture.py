@@ -112,6 +112,16 @@ def test_rows_of_weight_w_are_w_rows(kind: str) -> None:
     assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-9)
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_random_start_is_the_same_for_rows_in_any_order_and_for_weights(kind: str) -> None:
+    weights = np.arange(len(IRIS)) % 3
+    order = np.random.default_rng(0).permutation(len(IRIS))
+    weighted = GaussianMixture(3, covariance_type=kind, random_state=0).fit(IRIS[order], sample_weight=weights[order])
+    repeated = GaussianMixture(3, covariance_type=kind, random_state=0).fit(IRIS.repeat(weights, axis=0))
+    assert np.allclose(weighted.means_, repeated.means_, rtol=1e-9)
+    assert weighted.n_iter_ == repeated.n_iter_
+
+
 def test_one_factor_analyser_is_scikit_learns() -> None:
     ours = GaussianMixture(1, covariance_type="factor", n_factors=2, tol=1e-10, max_iter=5000, reg_covar=0.0).fit(WINE)
     theirs = FactorAnalysis(2, tol=1e-10, max_iter=5000, svd_method="lapack").fit(WINE)

@@ -28,6 +28,9 @@ from lowerbound.sklearn.rows import NAME, Array, dataset, described, split
 from lowerbound.sklearn.trained import Trained, record
 from lowerbound.training.progress import Silent, shown_on
 
+TOGETHER = 64
+"""Rows that go through a network together: a multiple of what any processor works on at once."""
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -99,7 +102,8 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def transform(self, X: Any) -> Array:
         """The code of each row, E[z|x]; (N, n_components_) float32."""
-        return self.model_.encode(self._given(X))
+        x = self._given(X)
+        return self.model_.encode(filled_up(x))[: len(x)]
 
     def inverse_transform(self, X: Any) -> Array:
         """E[x|z] of codes X (N, n_components_), on the data's own scale; (N, D) float32."""
@@ -270,6 +274,18 @@ def row_seed(row: Array) -> int:
     True
     """
     return int.from_bytes(hashlib.blake2b((row.astype(np.float64) + 0.0).tobytes(), digest_size=7).digest(), "big")
+
+
+def filled_up(x: Array) -> Array:
+    """The rows and the last of them again, to a multiple of `TOGETHER` rows.
+
+    What is left over when a processor works on many numbers at once is worked out by other instructions, and in single
+    precision comes out otherwise in the last digit; so a row's code would depend on its place.
+
+    >>> filled_up(np.zeros((70, 2))).shape
+    (128, 2)
+    """
+    return np.pad(x, ((0, -len(x) % TOGETHER), (0, 0)), mode="edge")
 
 
 def even(rows: int, most: int) -> int:

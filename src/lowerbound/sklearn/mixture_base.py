@@ -22,7 +22,7 @@ from lowerbound.distributed import World, choose_device
 from lowerbound.errors import InputError
 from lowerbound.mixtures.bayes import point
 from lowerbound.mixtures.blocks import Block, InMemory, recut
-from lowerbound.mixtures.em import Fit, Until, fit
+from lowerbound.mixtures.em import START_ROWS, Fit, Until, fit
 from lowerbound.mixtures.mixture import Mixture
 from lowerbound.mixtures.starts import KMeans, PlusPlus, RandomRows, Start
 from lowerbound.mixtures.stepwise import BATCH, Pace, Stepwise
@@ -205,7 +205,7 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             raise InputError(f"init_params must be one of {', '.join(STARTS)}, not {self.init_params!r}")
         restarts = conformed("n_init", plain(self.n_init), Count)
         generator = torch.Generator().manual_seed(seed_of(self.random_state))
-        return self._begun(rows, restarts, STARTS[self.init_params], generator)
+        return self._begun(merged(rows), restarts, STARTS[self.init_params], generator)
 
     def _learn(self, rows: InMemory) -> None:
         stream = reduce(self._learnt, recut(rows, BATCH), self.kept_.value)
@@ -233,6 +233,27 @@ class MixtureEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 f"the likeliest of the restarts has not converged after {found.steps} steps; raise max_iter or tol"
             )
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
+
+
+def merged(rows: InMemory) -> InMemory:
+    """Rows that are alike as one of their joint weight, in an order of their values; of very many, all as they come.
+
+    So that a random start is the same in whatever order rows come, and whether they are repeated or weighted.
+
+    >>> twice = merged(InMemory(torch.tensor([[1.0], [0.0], [1.0]]), torch.tensor([1.0, 0.0, 2.0])))
+    >>> twice.rows.tolist(), twice.weights.tolist()
+    ([[1.0]], [3.0])
+    """
+    if len(rows.rows) > START_ROWS:
+        return rows
+    counted = rows.weights > 0
+    kept, weights = (each[counted].cpu().numpy() for each in (rows.rows, rows.weights.double()))
+    order = np.lexsort(kept.T[::-1])
+    ranked = kept[order]
+    differs = ((ranked[1:] != ranked[:-1]) & ~(np.isnan(ranked[1:]) & np.isnan(ranked[:-1]))).any(1)
+    first = np.flatnonzero(np.append(True, differs))
+    found, counts = ranked[first], np.add.reduceat(weights[order], first)
+    return InMemory(torch.from_numpy(found).to(rows.rows), torch.from_numpy(counts).to(rows.rows))
 
 
 def require_observed(x: Array) -> None:
