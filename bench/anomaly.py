@@ -13,6 +13,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,12 +138,23 @@ def main() -> None:
 
 def keep(table: str, seed: int) -> None:
     """Measure all detectors, unless that was done before."""
-    path = KEPT / f"anomaly-{table.replace(', ', '-')}-{seed}.json"
-    if not path.exists():
-        found = measure(table, seed)
-        KEPT.mkdir(parents=True, exist_ok=True)
-        write_json(path, found)
-        print(table, seed, found, flush=True)
+    known = kept(table)
+    if str(seed) not in known:
+        known[str(seed)] = measure(table, seed)
+        write_json(path_of(table), known)
+        print(table, seed, known[str(seed)], flush=True)
+
+
+def path_of(table: str) -> Path:
+    """Where the figures of a table are kept."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return KEPT / f"anomaly_{table.replace(', ', '_')}.json"
+
+
+def kept(table: str) -> dict[str, Any]:
+    """What was measured of a table, by seed."""
+    path = path_of(table)
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def measure(table: str, seed: int) -> dict[str, float]:
@@ -163,15 +175,9 @@ def tabulate() -> None:
     record("anomaly", "Anomalies in real tables", "python bench/anomaly.py", rows, NOTES)
 
 
-def kept(table: str) -> list[dict[str, Any]]:
-    """What was measured, a seed each."""
-    paths = [KEPT / f"anomaly-{table.replace(', ', '-')}-{seed}.json" for seed in SEEDS]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
-
-
 def row(table: str) -> dict[str, Any]:
     """A row of the table."""
-    found = kept(table)
+    found = list(kept(table).values())
     about = {
         "table": table,
         "rows": found[0]["rows"],

@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,24 @@ def main() -> None:
 
 def keep(table: str, share: float, seed: int) -> None:
     """Measure all methods, unless that was done before."""
-    path = KEPT / f"imputation-{table}-{share}-{seed}.json"
-    if not path.exists():
+    known = kept(table)
+    if (name := f"{share} {seed}") not in known:
         z, hidden = gaps(table, share, seed)
-        found = {name: measure(name, z, hidden, seed) for name in METHODS}
-        KEPT.mkdir(parents=True, exist_ok=True)
-        write_json(path, found)
-        print(table, share, seed, {name: f"{each['rmse']:.4f}" for name, each in found.items()}, flush=True)
+        known[name] = {method: measure(method, z, hidden, seed) for method in METHODS}
+        write_json(path_of(table), known)
+        print(table, name, {method: f"{each['rmse']:.4f}" for method, each in known[name].items()}, flush=True)
+
+
+def path_of(table: str) -> Path:
+    """Where the figures of a table are kept."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return KEPT / f"imputation_{table}.json"
+
+
+def kept(table: str) -> dict[str, Any]:
+    """What was measured of a table, by share and seed."""
+    path = path_of(table)
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def gaps(table: str, share: float, seed: int) -> tuple[Array, Array]:
@@ -151,7 +163,7 @@ DENSITIES: dict[str, Callable[..., Array]] = {"mixture": of_mixture, "VAE": of_v
 
 def tabulate() -> None:
     """Both tables of what there is."""
-    cells = [(table, share) for table in TABLES for share in SHARES if kept(table, share)]
+    cells = [(table, share) for table in TABLES for share in SHARES if seeds(table, share)]
     command = "python bench/imputation.py"
     errors = [row(table, share, "rmse") | times(table, share) for table, share in cells]
     record("imputation", "Imputation of real tables: error", command, errors, ERROR_NOTES)
@@ -159,15 +171,15 @@ def tabulate() -> None:
     record("imputation_density", "Imputation of real tables: density", command, densities, DENSITY_NOTES)
 
 
-def kept(table: str, share: float) -> list[dict[str, Any]]:
-    """What was measured, a seed each."""
-    paths = [KEPT / f"imputation-{table}-{share}-{seed}.json" for seed in SEEDS]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+def seeds(table: str, share: float) -> list[dict[str, Any]]:
+    """What was measured of a table with this share missing, a seed each."""
+    found = kept(table)
+    return [found[name] for seed in SEEDS if (name := f"{share} {seed}") in found]
 
 
 def row(table: str, share: float, figure: str) -> dict[str, Any]:
     """A row of the table."""
-    found = kept(table, share)
+    found = seeds(table, share)
     by_method = {name: [each[name][figure] for each in found] for name in METHODS}
     means = {name: round(statistics.mean(values), 4) for name, values in by_method.items()}
     best = "IterativeImputer"
@@ -185,7 +197,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
 def times(table: str, share: float) -> dict[str, Any]:
     """Mean seconds."""
     names = ("IterativeImputer", "mixture", "VAE")
-    return {"seconds": ", ".join(f"{statistics.mean(s[n]['seconds'] for s in kept(table, share)):.1f}" for n in names)}
+    return {"seconds": ", ".join(f"{statistics.mean(s[n]['seconds'] for s in seeds(table, share)):.1f}" for n in names)}
 
 
 if __name__ == "__main__":
