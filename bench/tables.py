@@ -175,7 +175,10 @@ def row(name: str, frame: pd.DataFrame) -> dict[str, Any]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    rows = [row(name, frame) for name, frame in tables().items()]
+    rows = []
+    for name, frame in tables().items():
+        rows.append(row(name, frame))
+        print(rows[-1], flush=True)
     notes = (
         "Log probability of held-out rows, nats a row, the mean of five folds; K is chosen by each within its training "
         "rows. TV is the total variation (0 to 1) between what is drawn of a column given a value of another, exactly, "

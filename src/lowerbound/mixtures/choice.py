@@ -7,8 +7,9 @@
    and log p of its last fifth. The first within 0.01 nats a row of the best wins. Densities enter it by numbers spread
    evenly over the step h that they are rounded to: the mean of log p + log h is then at most the log probability of the
    rounded value, which can be set beside that of a count or a category.
-3. Contestants are categorical (if there are up to `FEW_VALUES` values), Poisson and negative binomial (whole numbers
-   from zero up), Gaussian and Student's t, log-normal and log-Student (if all are greater than half a step).
+3. Contestants are categorical (if there are up to `FEW_VALUES` values and none is rarer than `OFTEN` rows, so that none
+   is likely to come that was never met), Poisson and negative binomial (whole numbers from zero up), Gaussian and
+   Student's t, log-normal and log-Student (if all are greater than half a step).
 4. If over a tenth of the rows have the same value, of more than `FEW_VALUES`, the densities are of the others, beside
    the probability of that one ("spiked"). Times are numbers, in days.
 """
@@ -52,6 +53,7 @@ Likelihood = Literal[
 ]
 MOST_VALUES = 256
 FEW_VALUES = 20
+OFTEN = 5
 SPIKE = 0.1
 CONTEST_ROWS = 5000
 CLOSE = 0.01
@@ -239,7 +241,7 @@ def _contestants(facts: Facts) -> list[str]:
     beside = facts if spike is None else facts.beside(spike)
     densities = ["gaussian", "student", *(["log-normal", "log-student"] if (beside.x > facts.step / 2).all() else [])]
     counts = ["poisson", "negative-binomial"] if facts.counts else []
-    codes = ["categorical"] if facts.few else []
+    codes = ["categorical"] if facts.few and facts.values[1].min() >= OFTEN else []
     return [*codes, *counts, *(densities if spike is None else [f"spiked-{name}" for name in densities])]
 
 
