@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, fin
 import tyro
 
 from lowerbound.cli.verb import Answer, Common, Flat, Named, Switch, Verb
-from lowerbound.run.settings import Settings
+from lowerbound.run.settings import Options
 
 if TYPE_CHECKING:
     from lowerbound.fitted import Fitted
@@ -50,7 +50,7 @@ class Train(Verb, Generic[Arguments]):
     missing: Switch = False
     """Take NaN and the empty cells of a table for values that were not observed."""
     model: Flat[Arguments]
-    training: Flat[Settings] = field(default=Settings())
+    training: Flat[Options] = field(default=Options())
 
     def answer(self) -> Answer:
         from lowerbound import fitting

@@ -12,19 +12,9 @@ from lowerbound.arguments import UNBOUNDED, conformed
 from lowerbound.errors import InputError
 
 
-@final
 @dataclass(frozen=True)
-class Settings:
-    """How a model is trained; what it is, is the recipe's.
-
-    Example:
-        >>> Settings(epochs=3).batch_size
-        128
-        >>> Settings(epochs=0)
-        Traceback (most recent call last):
-        ...
-        lowerbound.errors.InputError: setting epochs must be a whole number of at least 1, not 0
-    """
+class Options:
+    """How a model is trained, as it was asked for and not yet checked: what a command line is read into."""
 
     epochs: int = 50
     """Passes over the training rows."""
@@ -73,6 +63,21 @@ class Settings:
 
     checkpoint_seconds: float = 30.0
     """Time between checkpoints, in seconds."""
+
+
+@final
+@dataclass(frozen=True)
+class Settings(Options):
+    """How a model is trained; what it is, is the recipe's.
+
+    Example:
+        >>> Settings(epochs=3).batch_size
+        128
+        >>> Settings(epochs=0)
+        Traceback (most recent call last):
+        ...
+        lowerbound.errors.InputError: setting epochs must be a whole number of at least 1, not 0
+    """
 
     def __post_init__(self) -> None:
         """Refuse a value of the wrong type or out of its range with an `InputError`."""
