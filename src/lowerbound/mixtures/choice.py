@@ -7,11 +7,13 @@
    and log p of its last fifth. The first within 0.01 nats a row of the best wins. Densities enter it by numbers spread
    evenly over the step h that they are rounded to: the mean of log p + log h is then at most the log probability of the
    rounded value, which can be set beside that of a count or a category.
-3. Contestants are categorical (if there are up to `FEW_VALUES` values and none is rarer than `OFTEN` rows, so that none
-   is likely to come that was never met), Poisson and negative binomial (whole numbers from zero up), Gaussian and
-   Student's t, log-normal and log-Student (if all are greater than half a step).
-4. If over a tenth of the rows have the same value, of more than `FEW_VALUES`, the densities are of the others, beside
-   the probability of that one ("spiked"). Times are numbers, in days.
+3. Contestants are categorical (if there are up to `FEW_VALUES` values, and a new one is to be expected in no more than
+   one of a thousand rows), Poisson and negative binomial (whole numbers from zero up), Gaussian and Student's t,
+   log-normal and log-Student (if all are greater than half a step). How often new values are to be expected is told by
+   the share of those that are there once: I. J. Good, "The population frequencies of species and the estimation of
+   population parameters", 1953.
+4. If numbers are not to be categorical, and over a tenth of the rows have the same one, the densities are of the
+   others, beside the probability of that one ("spiked"). Times are numbers, in days.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ Likelihood = Literal[
 ]
 MOST_VALUES = 256
 FEW_VALUES = 20
-OFTEN = 5
+NEW = 0.001
 SPIKE = 0.1
 CONTEST_ROWS = 5000
 CLOSE = 0.01
@@ -91,8 +93,10 @@ class Facts:
         return found, counts
 
     @property
-    def few(self) -> bool:
-        return len(self.values[0]) <= FEW_VALUES
+    def codes(self) -> bool:
+        """Whether values are few, and hardly any will come that was never met, going by those that are there once."""
+        found, counts = self.values
+        return len(found) <= FEW_VALUES and bool((counts == 1).sum() <= NEW * len(self.x))
 
     @property
     def counts(self) -> bool:
@@ -100,10 +104,10 @@ class Facts:
 
     @property
     def spike(self) -> float | None:
-        """The value that over a tenth of the rows have, in a column of many values."""
+        """The value that over a tenth of the rows have."""
         found, counts = self.values
         often = counts.argmax()
-        return float(found[often]) if counts[often] > SPIKE * len(self.x) and not self.few else None
+        return float(found[often]) if counts[often] > SPIKE * len(self.x) else None
 
     @property
     def step(self) -> float:
@@ -237,11 +241,11 @@ def _contestants(facts: Facts) -> list[str]:
     """The simpler first."""
     if is_time(facts.kind):
         return ["gaussian", "student"]
-    spike = facts.spike
+    spike = None if facts.codes else facts.spike
     beside = facts if spike is None else facts.beside(spike)
     densities = ["gaussian", "student", *(["log-normal", "log-student"] if (beside.x > facts.step / 2).all() else [])]
     counts = ["poisson", "negative-binomial"] if facts.counts else []
-    codes = ["categorical"] if facts.few and facts.values[1].min() >= OFTEN else []
+    codes = ["categorical"] if facts.codes else []
     return [*codes, *counts, *(densities if spike is None else [f"spiked-{name}" for name in densities])]
 
 
