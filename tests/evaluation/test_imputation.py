@@ -202,6 +202,7 @@ def test_a_mixture_s_conditionals_are_exact(double: None) -> None:
     found = model.impute(rows.numpy(), Manner(draws=1500))
     exact = imputed_by_mixture(mixture, rows)
     assert torch.allclose(torch.from_numpy(found.values), exact, atol=1e-9)
+    assert (found.khat == -math.inf).all()
     draws = torch.from_numpy(np.stack(found.draws))
     error = variances(mixture, rows).sqrt() / 1500**0.5
     assert ((draws.mean(0) - exact).abs() <= LIMIT * error + 1e-12).all()

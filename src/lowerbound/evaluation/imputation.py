@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
 from lowerbound.arguments import Count, NonNegativeInt, conformed
-from lowerbound.core import Batch, Trace, summarise
+from lowerbound.core import Batch, Enumerate, Marginal, Trace, summarise
 from lowerbound.core.latent import named
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
@@ -34,7 +34,8 @@ class Imputed(NamedTuple):
 
     values: each missing entry at the centre of p(x_missing | x_observed). draws: completed data, as many as asked for,
     each with the missing entries of a row drawn together. ess, khat: (N,), the effective sample size of the particles
-    and the Pareto k̂ of their weights (see `core.Marginal`); above 0.7, distrust the row.
+    and the Pareto k̂ of their weights (see `core.Marginal`); above 0.7, distrust the row. k̂ is −∞ where every value of
+    z is summed over, which is exact.
     """
 
     values: Any
@@ -94,7 +95,12 @@ def _imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> Impute
     conditional = _Conditional(setup, spec, trace)
     centres = conditional.means() if manner.centre == "mean" else conditional.medians()
     draws = (_filled(raw, drawn) for drawn in conditional.draws(manner.draws))
-    return Imputed(_filled(raw, centres), tuple(draws), found.ess, found.khat)
+    return Imputed(_filled(raw, centres), tuple(draws), found.ess, _khat(setup, found))
+
+
+def _khat(setup: Setup, found: Marginal) -> Tensor:
+    """The Pareto k̂ of drawn particles; −∞ where all values of z are summed over, and nothing is left to chance."""
+    return torch.full_like(found.khat, -torch.inf) if isinstance(setup.estimator, Enumerate) else found.khat
 
 
 def weights(trace: Trace) -> Tensor:
