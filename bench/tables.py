@@ -183,9 +183,9 @@ def main() -> None:
         "Log probability of held-out rows, nats a row, the mean of five folds; K is chosen by each within its training "
         "rows. TV is the total variation (0 to 1) between what is drawn of a column given a value of another, exactly, "
         "and its frequencies among the held-out rows with that value; training frequencies show what of it is chance; "
-        "pima-missing has no two columns of ten values or fewer. Much of what the Gaussians lose they lose on values that "
-        "never occur between those that do. The rule that says which numbers are categories was mended twice after first "
-        "runs of this bench, one of which met a value that it had made impossible."
+        "pima-missing has no two columns of ten values or fewer. Much of what the Gaussians lose they lose on values "
+        "that never occur between those that do. The rule that says which numbers are categories was mended twice "
+        "after first runs of this bench, one of which met a value that it had made impossible."
     )
     record("tables", "Tables of mixed columns", "python bench/tables.py", rows, notes)
 
