@@ -127,8 +127,8 @@ def chosen(name: str, column: pa.ChunkedArray, categories: list[Any] | None, see
     if column.null_count == len(column):
         return Chosen(Empty(name), f"{name}: nothing in it; it stays empty")
     if categories is not None or not is_number(column.type):
-        what = _type(column.type) if categories is None else "of a type with categories"
-        return _only(name, column, _codes(name, column, categories), f"because it is {what}")
+        why = f"because it is {_type(column.type)}" if categories is None else "because its type has categories"
+        return _only(name, column, _codes(name, column, categories), why)
     facts = Facts.of(name, column)
     if len(facts.values[0]) <= 2 and not is_time(column.type):
         return _only(name, column, _codes(name, column, categories), "because it has no more values")
