@@ -62,7 +62,7 @@ def _read(path: Path) -> Any:
     try:
         import rdata
     except ImportError as error:
-        raise MissingExtraError("rdata", "bench") from error
+        raise MissingExtraError("rdata", "tables") from error
     try:
         return rdata.read_rda(path, default_encoding="utf-8")
     except (ValueError, OSError, EOFError, NotImplementedError) as error:
