@@ -24,6 +24,8 @@ FITS = [(name, kind) for name in LIKELIHOODS for kind in sorted(ACCEPTS[name])]
 
 LEVELS = {"binary": 2, "byte": 8, "category": 4}
 RANGES = {"binary": (0, 1), "byte": (0, 7), "unit": (0, 1), "real": (-3, 3), "count": (0, 9), "category": (0, 3)}
+NAMES = ("x", "y", "u")
+"""What variables are called."""
 
 
 def variable(kind: Any, shape: tuple[int, ...] = (8, 8)) -> Variable:
@@ -33,6 +35,11 @@ def variable(kind: Any, shape: tuple[int, ...] = (8, 8)) -> Variable:
     low, high = RANGES[kind]
     plain = Variable("x", kind, shape, low, high, levels=LEVELS.get(kind), **real)
     return replace(plain, likelihood=default_likelihood(plain)[0])
+
+
+def variables(kinds: str, shape: tuple[int, ...] = (8, 8)) -> tuple[Variable, ...]:
+    """A variable of each kind, "unit" or several such as "unit+byte", named in turn."""
+    return tuple(replace(variable(kind, shape), name=name) for name, kind in zip(NAMES, kinds.split("+")))
 
 
 def spec(*variables: Variable) -> DataSpec:
@@ -49,9 +56,10 @@ def raw(kind: str, *shape: int) -> Tensor:
     return torch.randint(low, high + 1, shape, dtype=torch.uint8 if kind in {"binary", "byte"} else torch.int64)
 
 
-def batch(kind: str, rows: int, shape: tuple[int, ...] = (8, 8)) -> Batch:
-    """A raw batch as the loader gives it, labels one-hot."""
-    return Batch({"x": raw(kind, rows, *shape)}, torch.eye(3)[torch.arange(rows) % 3], torch.arange(rows))
+def batch(kinds: str, rows: int, shape: tuple[int, ...] = (8, 8)) -> Batch:
+    """A raw batch as the loader gives it, of one kind or several (see `variables`), labels one-hot."""
+    x = {name: raw(kind, rows, *shape) for name, kind in zip(NAMES, kinds.split("+"))}
+    return Batch(x, torch.eye(3)[torch.arange(rows) % 3], torch.arange(rows))
 
 
 def likelihood(name: str, shape: tuple[int, ...] = (), kind: str | None = None) -> Parametric:
@@ -113,7 +121,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A recipe with arguments for data of one kind."""
+    """A recipe with arguments for data of one kind, or of several variables."""
 
     recipe: str
     kind: str
@@ -127,7 +135,7 @@ class Case:
         known = get(self.recipe).parameters
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
-        setup = get(self.recipe).build(spec(variable(self.kind, shape)), **given)
+        setup = get(self.recipe).build(spec(*variables(self.kind, shape)), **given)
         modules_of(setup).eval()
         return setup
 
@@ -153,6 +161,8 @@ def cases(*arguments: str) -> list[Any]:
 
 
 RICHER = ("prior", "posterior")
+SEVERAL = {"multimodal-vae": "byte+real", "mmvae-plus": "byte+real"}
+"""Recipes of several variables, and the kinds of those with which their own choices are tried."""
 
 
 def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
@@ -161,8 +171,9 @@ def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
         chosen = list(product(*([(name, each) for each in options(recipe, name)] for name in arguments)))
         richer = [Case(recipe, "unit", ((name, each),)) for name in RICHER for each in options(recipe, name)[1:]]
         return [*(Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits), *richer]
-    plain = [Case(recipe, kind, ()) for kind in RANGES]
-    return [*plain, *(Case(recipe, "unit", (pair,)) for pair in _choices(recipe, arguments))]
+    tried = SEVERAL.get(recipe, "unit")
+    plain = [Case(recipe, kind, ()) for kind in dict.fromkeys([*RANGES, tried])]
+    return [*plain, *(Case(recipe, tried, (pair,)) for pair in _choices(recipe, arguments))]
 
 
 def _choices(recipe: str, arguments: tuple[str, ...]) -> list[tuple[str, Any]]:

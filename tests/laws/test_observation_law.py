@@ -76,10 +76,11 @@ def test_a_full_mask_is_no_mask_and_an_empty_one_no_data(name: str) -> None:
 def test_recipes_do_not_read_what_is_masked(case: Case) -> None:
     setup = case.build()
     seen = setup.see(batch(case.kind, 4))
-    mask = torch.rand(4, 8, 8) < 0.5
+    mask = {name: torch.rand(x.shape) < 0.5 for name, x in seen.x.items()}
     outcomes = []
     for hidden in (math.nan, 0.0):
-        masked = Batch({"x": torch.where(mask, seen.x["x"], hidden)}, seen.c, seen.index, {"x": mask})
+        x = {name: torch.where(mask[name], values, hidden) for name, values in seen.x.items()}
+        masked = Batch(x, seen.c, seen.index, mask)
         torch.manual_seed(0)
         setup.model.zero_grad()
         loss = total(setup.objective(setup.model.trace(masked, 2, setup.estimator)))

@@ -57,6 +57,14 @@ from lowerbound.core.estimators import (
     Pathwise,
     Score,
 )
+from lowerbound.core.experts import (
+    Encoders,
+    EqualMixture,
+    MixtureOfProducts,
+    ProductOfExperts,
+    powerset,
+    singles,
+)
 from lowerbound.core.flows import FlowPosterior, FlowPrior
 from lowerbound.core.gaussians import FullGaussian, LowRankGaussian
 from lowerbound.core.gdreg import GDReG
@@ -75,6 +83,7 @@ from lowerbound.core.marginal import (
 from lowerbound.core.meters import Meter
 from lowerbound.core.mixtures import GaussianMixture, MixtureGiven, MixturePrior
 from lowerbound.core.mmd import MMD, gaussian_kernel, inverse_multiquadric, mmd
+from lowerbound.core.modalities import MVTCAE, Subsampled, WeighedDistortion
 from lowerbound.core.moments import Diagonal, OffDiagonal, covariance_of_codes, covariance_of_means
 from lowerbound.core.objectives import (
     CIWAE,
@@ -92,6 +101,7 @@ from lowerbound.core.objectives import (
     total,
 )
 from lowerbound.core.penalties import SquaredCode, SquaredWeights
+from lowerbound.core.private import Private
 from lowerbound.core.psis import pareto_k, smoothed
 from lowerbound.core.quantisation import (
     FSQ,
@@ -120,6 +130,7 @@ __all__ = [
     "IWAE",
     "MIWAE",
     "MMD",
+    "MVTCAE",
     "PIWAE",
     "RELAX",
     "STL",
@@ -154,7 +165,9 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "Distortion",
     "EMACodebook",
+    "Encoders",
     "Enumerate",
+    "EqualMixture",
     "Estimator",
     "Exact",
     "Fixed",
@@ -186,6 +199,7 @@ __all__ = [
     "Meter",
     "Mixed",
     "MixtureGiven",
+    "MixtureOfProducts",
     "MixturePrior",
     "Model",
     "NaturalClimb",
@@ -203,7 +217,9 @@ __all__ = [
     "Point",
     "Poisson",
     "Predicted",
+    "Private",
     "Probed",
+    "ProductOfExperts",
     "Quantised",
     "QuantisedPoint",
     "Quantiser",
@@ -222,12 +238,14 @@ __all__ = [
     "SquaredJacobian",
     "SquaredWeights",
     "StraightThrough",
+    "Subsampled",
     "Table",
     "Tempered",
     "TotalCorrelation",
     "Trace",
     "VampPrior",
     "WarmUp",
+    "WeighedDistortion",
     "adaptive_log_marginal",
     "ais",
     "bits",
@@ -254,11 +272,13 @@ __all__ = [
     "one_hot",
     "pareto_k",
     "posed",
+    "powerset",
     "refined",
     "renyi",
     "rows",
     "sandwich",
     "simulated",
+    "singles",
     "smoothed",
     "squared_error",
     "standard_normal",
