@@ -292,14 +292,6 @@ def test_resume_finishes_what_is_begun(tmp_path: Path) -> None:
         lowerbound.resume(tmp_path / "nothing")
 
 
-def test_a_conditional_setup_is_refused() -> None:
-    toy = LinearGaussian()
-    data = lowerbound.load_data("digits")
-    setup = Setup(toy.model(), {"x": Identity()}, AnalyticELBO(), Pathwise(), conditional=True)
-    with pytest.raises(InputError, match="condition"):
-        Fitted(setup, data.spec)
-
-
 def test_every_public_name_is_there() -> None:
     assert all(getattr(lowerbound, name) is not None for name in lowerbound.__all__)
     assert dir(lowerbound) == sorted(lowerbound.__all__)

@@ -25,7 +25,7 @@ from lowerbound.data.reading import read_alike
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
-from lowerbound.evaluation import codes, metrics, perdatum, rawdata
+from lowerbound.evaluation import codes, conditions, metrics, perdatum, rawdata
 from lowerbound.evaluation.annealing import USUAL_WALK, Walk, annealed, sandwiched
 from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.attributes import Direction, direction
@@ -44,7 +44,7 @@ from lowerbound.evaluation.watching import Watch, watched
 from lowerbound.precision import Precision, products
 from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
-from lowerbound.run.folder import Run
+from lowerbound.run.folder import Run, modules_of
 
 SHOWN_DIMENSIONS = 10
 """Dimensions that a traversal shows unless told which."""
@@ -83,15 +83,32 @@ class Fitted:
     """
 
     def __init__(self, setup: Setup, spec: DataSpec, run: Run | None = None, data: Dataset | None = None) -> None:
-        if setup.conditional:
-            raise InputError("a model that is shown a condition cannot be asked without one; use its setup directly")
-        setup.model.eval()
+        modules_of(setup).eval()
         self.setup, self.spec, self.run, self._data = setup, spec, run, data
+        self._c: Tensor | None = None
+        self._origin: Fitted | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return rawdata.device_of(self.setup)
+
+    def given(self, condition: Any) -> Fitted:
+        """The same model told something: its verbs are then of p(x|z,c), q(z|x,c) and log p(x|c).
+
+        condition: a label as the data have it, a vector or a picture; one for all rows, or a sequence of one a row.
+        None tells nothing, as does not asking for this, to which a model answers that was trained to (with drop).
+
+        Raises:
+            InputError: the model is shown no condition, or no such one.
+        """
+        told = self.setup.condition
+        if told is None:
+            raise InputError("the model is told nothing but x; train one that is, such as cvae, on data with labels")
+        other = Fitted(self.setup, self.spec, self.run, self._data)
+        other._c = None if condition is None else conditions.stored(told.variable, condition).to(self.device)
+        other._origin = self  # whose end is the end of a run without a folder of its own
+        return other
 
     def sample(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data: z ~ p(z), then E[x|z], or with mean=False a draw of p(x|z)."""
@@ -118,7 +135,7 @@ class Fitted:
         """
         count = _positive("particles", particles)
         with self._drawing(seed, "clusters"):
-            seen = (self.setup.steady(batch.to(self.device)) for batch in rawdata.batches(self.spec, x))
+            seen = (self.setup.steady(batch.to(self.device)) for batch in self._batches(x))
             return Clusters.of(torch.cat([responsibilities(self.setup.model, part, count) for part in seen]))
 
     def encode(self, x: Values) -> Array:
@@ -136,7 +153,7 @@ class Fitted:
         layout = self._layout()
         parts = self._codes(z, layout.width).split(ROWS_AT_ONCE)
         with torch.no_grad():
-            px = (self.setup.model.decode(layout.latents(part)) for part in parts)
+            px = (self.setup.model.decode(layout.latents(part), c) for part, c in zip(parts, self._told(parts)))
             return rawdata.joined([rawdata.means(self.setup, self.spec, part) for part in px])
 
     def reconstruct(self, x: Values) -> Values:
@@ -309,13 +326,13 @@ class Fitted:
         manner.check()
         spec, parts = tolerant(self.spec), list[Imputed]()
         with self._drawing(seed, "impute"):
-            for stored in watched(rawdata.batches(spec, x), watch):
+            for stored in watched(rawdata.batches(spec, x, self._c), watch):
                 parts += imputed(self.setup, spec, stored.to(self.device), manner)
         return completed(parts)
 
     def volumes(self, x: Values) -> Array:
         """What is added to log p of each row as the model sees it for that of the row as given, (N,) nats."""
-        parts = [self.setup.volumes(batch) for batch in rawdata.batches(self.spec, x)]
+        parts = [self.setup.volumes(batch) for batch in self._batches(x)]
         return rawdata.to_array(torch.cat(parts))
 
     def evaluate(
@@ -401,8 +418,20 @@ class Fitted:
     def _generated(self, model: Model, n: int, mean: bool) -> Values:
         """n draws from a model of the data's form, or the means of such."""
         show = rawdata.means if mean else rawdata.draws
-        px = (model.generate(min(ROWS_AT_ONCE, n - done)) for done in range(0, n, ROWS_AT_ONCE))
+        parts = torch.empty(n, device=self.device).split(ROWS_AT_ONCE)
+        px = (model.generate(len(part), c) for part, c in zip(parts, self._told(parts)))
         return rawdata.joined([show(self.setup, self.spec, part) for part in px])
+
+    def _told(self, parts: Sequence[Tensor]) -> Iterator[Tensor | None]:
+        """The condition as the model is shown it, for the rows of each part in turn."""
+        counts = [len(part) for part in parts]
+        c = rawdata.each_row(self._c, sum(counts))
+        each = [None] * len(counts) if c is None else c.split(counts)
+        return (self.setup.told(part, count) for part, count in zip(each, counts))
+
+    def _batches(self, x: Values) -> list[Batch]:
+        """The rows in batches of stored values, each with the condition that it is asked about under."""
+        return rawdata.batches(self.spec, x, self._c)
 
     def _restricted(self) -> list[Model]:
         """The model of each cluster alone."""
@@ -411,19 +440,22 @@ class Fitted:
 
     def _posteriors(self, x: Values) -> Iterator[Any]:
         """q(z|x) of chunks of the rows, as they are without noise."""
-        for batch in rawdata.batches(self.spec, x):
+        return self._inferred(self._batches(x))
+
+    def _inferred(self, stored: Sequence[Batch]) -> Iterator[Any]:
+        for batch in stored:
             yield self.setup.model.infer(self.setup.steady(batch.to(self.device)))
 
     def _figures(self, x: Values, particles: Particles, seed: int, watch: Watch | None) -> dict[str, Tensor]:
         """The figures of each datum that `evaluate` averages, (N,) each."""
         with self._drawing(seed, "figures"):
-            parts = [self._figures_of(batch, particles) for batch in watched(rawdata.batches(self.spec, x), watch)]
+            parts = [self._figures_of(batch, particles) for batch in watched(self._batches(x), watch)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _figures_of(self, stored: Batch, particles: Particles) -> dict[str, Tensor]:
         raw, model = stored.to(self.device), self.setup.model
         trace = perdatum.traced(self.setup, self._seen(raw), particles)
-        px = model.decode(codes.means(model.infer(trace.batch)))
+        px = model.decode(codes.means(model.infer(trace.batch)), trace.batch.c)
         terms = {**perdatum.terms(model, trace, particles), "volume": self.setup.volumes(raw)}
         return {**terms, **perdatum.error(self.setup, self.spec, raw, px)}
 
@@ -436,7 +468,7 @@ class Fitted:
 
         What a random view makes of them depends on the seed alone, so that every method is asked of the same data.
         """
-        for number, stored in enumerate(watched(rawdata.batches(self.spec, x), watch)):
+        for number, stored in enumerate(watched(self._batches(x), watch)):
             reseed(self.device, derive(seed, "view", number))
             seen = self._with_bound(self._seen(stored.to(self.device)))
             reseed(self.device, derive(seed, "particles", number))
@@ -462,8 +494,9 @@ class Fitted:
 
     def _layout(self) -> codes.Layout:
         """How codes lie in a matrix, seen on a datum of least values."""
+        lowest = rawdata.batches(self.spec, self._lowest(), None if self._c is None else self._c[:1])
         with torch.no_grad():
-            return codes.Layout.of(codes.means(next(self._posteriors(self._lowest()))))
+            return codes.Layout.of(codes.means(next(self._inferred(lowest))))
 
     def _lowest(self) -> dict[str, Array]:
         """A datum of least values."""

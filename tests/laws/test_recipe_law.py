@@ -119,15 +119,18 @@ def test_numbers_are_nats_of_a_datum(recipe: str, kind: str) -> None:
     seen = setup.see(batch(kind, 3))
     twice = seen.map(lambda t: torch.cat([t, t]))
     z = {name: q.mean for name, q in named(setup.model.infer(seen)).items()}
-    once, doubled = (decoded(setup.model, {name: torch.cat([each] * n) for name, each in z.items()}) for n in (1, 2))
+    once, doubled = (
+        decoded(setup.model, {name: torch.cat([each] * n) for name, each in z.items()}, shown.c)
+        for n, shown in ((1, seen), (2, twice))
+    )
     for name, d in once.items():
         by_entry = d.base_dist.log_prob(seen.x[name]).flatten(1).sum(1)
         assert_close(d.log_prob(seen.x[name]), by_entry, within=1e-10)
         assert_close(doubled[name].log_prob(twice.x[name]).mean(), by_entry.mean(), within=1e-10)
 
 
-def decoded(model: Model, z: dict[str, torch.Tensor]) -> dict[str, Distribution]:
-    return model.decode(z["z"] if list(z) == ["z"] else z)
+def decoded(model: Model, z: dict[str, torch.Tensor], c: torch.Tensor | None) -> dict[str, Distribution]:
+    return model.decode(z["z"] if list(z) == ["z"] else z, c)
 
 
 @pytest.mark.parametrize("recipe", names())

@@ -111,4 +111,4 @@ def test_all_share_the_model_and_differ_in_the_objective(recipe: str) -> None:
     other = get(recipe).build(spec(variable("binary")), **SMALL)
     shapes = [[tuple(p.shape) for p in setup.model.parameters()] for setup in (plain, other)]
     assert shapes[0] == shapes[1]
-    assert not other.conditional
+    assert other.condition is None

@@ -27,7 +27,7 @@ def test_defaults() -> None:
     setup = VAE.build(spec(variable("unit")))
     assert isinstance(setup.objective, AnalyticELBO)
     assert isinstance(setup.estimator, Pathwise)
-    assert (setup.particles, setup.conditional) == (1, False)
+    assert (setup.particles, setup.condition) == (1, None)
     assert setup.model.infer(setup.see(batch("unit", 2))).event_shape == (50,)
 
 

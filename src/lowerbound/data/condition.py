@@ -7,20 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from lowerbound.data.checks import MOST_CATEGORIES, checked_array
+from lowerbound.data.describe import scales
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import Variable
 from lowerbound.data.survey import survey
 from lowerbound.errors import InputError
 
 
-def condition_of(raw: Raw) -> tuple[Variable | None, np.ndarray | None]:
-    """The condition of a data set and its stored values: codes (N,) or (N, d) of labels, or vectors (N, d) of floats.
+def condition_of(raw: Raw, train: np.ndarray) -> tuple[Variable | None, np.ndarray | None]:
+    """The condition of a data set and its stored values: codes (N,) or (N, d) of labels, vectors (N, d), pictures.
 
-    Whole numbers and text are labels; floats, and arrays of two dimensions, are vectors. Several named labels to a row
-    are as many codes, and `levels` is that of the one with the most.
+    Whole numbers and text are labels; floats, and arrays of two dimensions, are vectors; bytes of three dimensions or
+    four are pictures. Several named labels to a row are as many codes, and `levels` is that of the one with the most.
+    The statistics of vectors are of the rows `train`.
 
     >>> raw = Raw("toy", "toy", {}, labels=np.array(["cat", "ant", "cat"]))
-    >>> variable, codes = condition_of(raw)
+    >>> variable, codes = condition_of(raw, np.arange(3))
     >>> variable.labels, codes
     (('ant', 'cat'), array([1, 0, 1]))
     """
@@ -31,7 +33,10 @@ def condition_of(raw: Raw) -> tuple[Variable | None, np.ndarray | None]:
         return _several(raw, labels, raw.label_columns)
     if labels.ndim == 1 and labels.dtype.kind in "biuUSO":
         return _categories(raw, labels)
-    return _vectors(raw, checked_array(raw.place, "labels", labels))
+    checked = checked_array(raw.place, "labels", labels)
+    if checked.ndim > 2 and checked.dtype == np.uint8:
+        return Variable("condition", "byte", checked.shape[1:], 0, 255, levels=256), checked
+    return _vectors(raw, checked, train)
 
 
 def _categories(raw: Raw, labels: np.ndarray) -> tuple[Variable, np.ndarray]:
@@ -55,14 +60,15 @@ def _several(raw: Raw, labels: np.ndarray, columns: tuple[str, ...]) -> tuple[Va
     return Variable("condition", "category", (len(columns),), 0, top, int(top) + 1, columns=columns), codes
 
 
-def _vectors(raw: Raw, vectors: np.ndarray) -> tuple[Variable, np.ndarray]:
+def _vectors(raw: Raw, vectors: np.ndarray, train: np.ndarray) -> tuple[Variable, np.ndarray]:
     found = survey(vectors)
     if found.bad:
         raise InputError(
             f"{raw.place}, row {found.bad[0]} (from 0): the condition is NaN or infinite; give finite numbers"
         )
-    variable = Variable("condition", "real", vectors.shape[1:], found.low, found.high)
-    return variable, vectors.astype(np.float32)
+    kept = vectors.astype(np.float32).reshape(len(vectors), -1)
+    low, high, mean, std = scales(kept, train)
+    return Variable("condition", "real", kept.shape[1:], low, high, mean=mean, std=std), kept
 
 
 def _text(raw: Raw, row: int, label: object) -> str:

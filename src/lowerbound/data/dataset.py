@@ -107,7 +107,7 @@ def assemble(raw: Raw, seed: int, kind: Kind | None, missing: bool = False) -> D
     for name in raw.arrays:
         arrays[name], variable = _variable(raw, name, kind, splits["train"], missing)
         variables.append(variable)
-    about, condition = condition_of(raw)
+    about, condition = condition_of(raw, splits["train"])
     stored = arrays if condition is None else {**arrays, "(condition)": condition}
     counts = {name: len(rows) for name, rows in splits.items()}
     count, name = sum(counts.values()), shown(raw.name)

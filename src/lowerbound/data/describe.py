@@ -64,10 +64,14 @@ def _range(kind: Kind, values: np.ndarray, train: np.ndarray, found: Survey, lev
         return {"low": 0, "high": levels - 1, "levels": levels}
     if kind == "category":
         return {"low": 0, "high": int(found.high), "levels": int(found.high) + 1}
-    low, high, mean, std = moments(values, train)
-    if kind == "count":
-        return {"low": low, "high": high}
-    return {"low": low, "high": high, "mean": mean, "std": tuple(map(_scale, std, mean))}
+    low, high, mean, std = scales(values, train)
+    return {"low": low, "high": high} if kind == "count" else {"low": low, "high": high, "mean": mean, "std": std}
+
+
+def scales(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:
+    """`moments` whose deviations can be divided by."""
+    low, high, mean, std = moments(values, rows)
+    return low, high, mean, tuple(map(_scale, std, mean))
 
 
 def _scale(std: float, mean: float) -> float:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.core.batch import Batch
+from lowerbound.data.conditioning import Conditions
 from lowerbound.data.missing import incomplete, masked
-from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.spec import DataSpec
 
 RESIDENT_BYTES = 4 << 30
 """A split of up to this many bytes is copied into memory on a CPU; a greater one is streamed from where it is."""
@@ -85,27 +86,9 @@ class Rows:
         """
         device = torch.device(device)
         fits = self.nbytes <= (_budget(device) if budget is None else budget)
-        condition = _Condition(self.spec.condition, self.condition, device)
+        condition = Conditions(self.spec.condition, self.condition, device)
         sampler = _Resident if fits else _Stream
         return sampler(self._arrays, condition, self.numbers, device, incomplete(self.spec))
-
-
-@final
-class _Condition:
-    """Codes or vectors on the device, given out as float vectors (one-hot for codes)."""
-
-    def __init__(self, variable: Variable | None, stored: np.ndarray | None, device: torch.device) -> None:
-        self._values = None if stored is None else torch.from_numpy(np.ascontiguousarray(stored)).to(device)
-        coded = variable is not None and variable.kind == "category"
-        self._one_hot = torch.eye(variable.levels or 1, device=device) if variable and coded else None
-
-    def at(self, index: Tensor) -> Tensor | None:
-        if self._values is None:
-            return None
-        rows = self._values.index_select(0, index)
-        if self._one_hot is None:
-            return rows.flatten(1).to(torch.get_default_dtype())
-        return self._one_hot.index_select(0, rows.flatten()).reshape(len(rows), -1)
 
 
 @final
@@ -115,7 +98,7 @@ class _Resident:
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
-        condition: _Condition,
+        condition: Conditions,
         numbers: np.ndarray,
         device: torch.device,
         missing: Collection[str],
@@ -144,7 +127,7 @@ class _Stream:
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
-        condition: _Condition,
+        condition: Conditions,
         numbers: np.ndarray,
         device: torch.device,
         missing: Collection[str],

@@ -29,7 +29,8 @@ class Variable:
     `low` and `high` are the range of the kind (0 and levels - 1, or 0 and 1) where it has one, else the least and the
     greatest value of the training rows. `mean` and `std` are of the training rows, for real values only: one number a
     column for rows of one dimension, else one number over all. `labels` names the codes of a category. `missing` says
-    whether some values were not observed; NaN stand for them, and all else is said of the others.
+    whether some values were not observed; NaN stand for them, and all else is said of the others. `encoder` names the
+    text encoder that made the vectors of a condition that was text.
 
     Raises:
         InputError: when the parts contradict each other.
@@ -55,6 +56,7 @@ class Variable:
     likelihood: str = ""
     why: str = ""
     missing: bool = False
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         for complaint, holds in self._complaints():
@@ -72,13 +74,13 @@ class Variable:
         return self.size * (self.levels or 1) if self.kind == "category" else self.size
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` takes them back. `missing` is told where it is so, as older runs do not."""
-        return {key: _plain(value) for key, value in asdict(self).items() if key != "missing" or value}
+        """Plain JSON values; `from_json` takes them back. What older runs know nothing of is told where it is so."""
+        return {key: _plain(value) for key, value in asdict(self).items() if key not in _LATER or value}
 
     @classmethod
     def from_json(cls, value: Any) -> Variable:
         """Read what `to_json` wrote; anything else is refused with an `InputError`."""
-        whole = {"missing": False, **value} if isinstance(value, dict) else value
+        whole = {**_LATER, **value} if isinstance(value, dict) else value
         return cls(**_fields(whole, _VARIABLE, "a variable"))
 
     def _complaints(self) -> tuple[tuple[str, bool], ...]:
@@ -257,7 +259,11 @@ _VARIABLE: dict[str, Callable[[Any], Any]] = {
     "likelihood": _text,
     "why": _text,
     "missing": _truth,
+    "encoder": _optional(_text),
 }
+
+_LATER: dict[str, Any] = {"missing": False, "encoder": None}
+"""Fields that runs of earlier versions lack, and what they stand for there."""
 
 _SPEC: dict[str, Callable[[Any], Any]] = {
     "name": _text,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ ROWS_AT_ONCE = 256
 """Data looked at in one go. A constant, because draws are seeded once for each such chunk."""
 
 
-def batches(spec: DataSpec, x: object) -> list[Batch]:
+def batches(spec: DataSpec, x: object, c: Tensor | None = None) -> list[Batch]:
     """The rows, checked against the description of the training data, as batches of stored values.
 
-    x: an array with a row a datum; where the model has several variables, an array for each by name.
+    x: an array with a row a datum; where the model has several variables, an array for each by name. c: a stored
+    condition for all of them (1, W), or one a row.
 
     Raises:
         InputError: a variable is missing, of another shape, not of the variable's kind, or rows do not match.
@@ -36,7 +38,17 @@ def batches(spec: DataSpec, x: object) -> list[Batch]:
     stored = {name: torch.from_numpy(array) for name, array in checked(spec, x).items()}
     values, mask = masked(stored, incomplete(spec))
     whole = Batch(values, mask=mask)
+    whole = replace(whole, c=each_row(c, whole.size))
     return [whole[start : start + ROWS_AT_ONCE] for start in range(0, whole.size, ROWS_AT_ONCE)]
+
+
+def each_row(c: Tensor | None, rows: int) -> Tensor | None:
+    """A condition for each of so many rows, of one for all (1, W) or of as many; None stays."""
+    if c is None or len(c) == rows:
+        return c
+    if len(c) > 1:
+        raise InputError(f"{len(c):,} conditions are given for {rows:,} rows; give one for all, or one a row")
+    return c.expand(rows, -1)
 
 
 def checked(spec: DataSpec, x: object) -> dict[str, Array]:

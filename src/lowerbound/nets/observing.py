@@ -6,6 +6,8 @@ from typing import final
 
 from torch import Tensor, nn
 
+from lowerbound.nets.leading import join
+
 
 @final
 class Observing(nn.Module):
@@ -14,7 +16,7 @@ class Observing(nn.Module):
     So a zero that was observed and one that stands for what was not are told apart.
 
     Args:
-        net: a network from x `(..., *x_shape)` and a condition of as many numbers as x has values.
+        net: a network from x `(..., *x_shape)` and a condition of as many numbers as x has values, and those of c.
         event: dimensions of a datum.
 
     Example:
@@ -30,7 +32,7 @@ class Observing(nn.Module):
         super().__init__()
         self.net, self.event = net, event
 
-    def forward(self, pair: Tensor) -> Tensor:
-        """`(..., 2, *x_shape)`, x and its mask of 0 and 1, to what the network gives."""
+    def forward(self, pair: Tensor, c: Tensor | None = None) -> Tensor:
+        """`(..., 2, *x_shape)`, x and its mask of 0 and 1, and perhaps a condition, to what the network gives."""
         x, mask = pair.unbind(-1 - self.event)
-        return self.net(x, mask.flatten(mask.dim() - self.event))
+        return self.net(x, join(mask.flatten(mask.dim() - self.event), c))

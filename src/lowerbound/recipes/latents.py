@@ -23,6 +23,7 @@ from lowerbound.core import (
 from lowerbound.core.gaussians import full_width
 from lowerbound.errors import InputError
 from lowerbound.nets.invertible import FlowName, invertible
+from lowerbound.nets.shaped import Shaped
 from lowerbound.recipes.registry import Meeting
 
 PriorName = Literal["normal", "mixture", "vamp", "maf", "realnvp", "spline"]
@@ -89,7 +90,7 @@ PLAIN = Latents()
 
 def gaussian(network: nn.Module, latent: int) -> Gaussian:
     """A factorised Gaussian posterior from a network that gives 2·latent numbers."""
-    return Gaussian(nn.Sequential(network, nn.Unflatten(-1, (latent, 2))))
+    return Gaussian(Shaped(network, (latent, 2)))
 
 
 def meetings(prior: Conditional, reads: Callable[[Batch], tuple[Any, ...]]) -> dict[float, Meeting]:

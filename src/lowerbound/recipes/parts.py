@@ -30,6 +30,7 @@ from lowerbound.core import (
     Poisson,
     squared_error,
 )
+from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import check_likelihood
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import Identity, View, view_for
@@ -148,19 +149,21 @@ def ends(
     hidden: Widths,
     activation: str,
     likelihood: str,
-    told: int = 0,
+    beside: int = 0,
+    condition: int = 0,
 ) -> Ends:
     """Networks and likelihood for data of one variable: an encoder to `outputs` numbers, a decoder from `inputs`.
 
-    told: numbers that the encoder is given beside a datum.
+    beside: numbers that the encoder is given beside a datum. condition: numbers of a condition that both are given.
 
     Raises:
         InputError: several variables, or a network or likelihood that does not fit.
     """
     x = only_variable(spec)
     name, widths = likelihood_name(likelihood, x), SUGGESTED_HIDDEN[net] if hidden is None else hidden
-    outward = decoder(net, inputs, x.shape, family(name).per_value(x), widths, activation)
-    return between(x, name, encoder(net, x.shape, outputs, widths, activation, told), outward, outward.start_at)
+    outward = decoder(net, inputs, x.shape, family(name).per_value(x), widths, activation, condition)
+    inward = encoder(net, x.shape, outputs, widths, activation, beside + condition)
+    return between(x, name, inward, outward, outward.start_at)
 
 
 def observing_ends(spec: DataSpec, outputs: int, inputs: int, **chosen: Any) -> Ends:
@@ -172,7 +175,7 @@ def observing_ends(spec: DataSpec, outputs: int, inputs: int, **chosen: Any) -> 
     x = only_variable(spec)
     if not x.missing:
         return ends(spec, outputs, inputs, **chosen)
-    sides = ends(spec, outputs, inputs, told=x.size, **chosen)
+    sides = ends(spec, outputs, inputs, beside=x.size, **chosen)
     inward, read = Observing(sides.encoder, len(x.shape)), _with_mask(sides.reads, x)
     return replace(sides, encoder=inward, reads=read, seen=(2, *x.shape))
 
@@ -224,22 +227,26 @@ def gaussian_vae(
     estimator: Estimator | None = None,
     particles: int = 1,
     latents: Latents = PLAIN,
+    told: Told | None = None,
+    prior: Conditional | None = None,
 ) -> Setup:
     """The model that many recipes share, under the objective that tells them apart.
 
-    Default estimator: `Pathwise`; default latents: N(0, I) prior and factorised Gaussian posterior.
+    Default estimator: `Pathwise`; default latents: N(0, I) prior and factorised Gaussian posterior. told: the condition
+    that encoder and decoder are shown, and the prior where one is given in place of that of the latents.
     """
     width = latents.width(latent)
     chosen = {"net": net, "hidden": hidden, "activation": activation, "likelihood": likelihood}
-    sides = observing_ends(spec, width, latent, **chosen)
+    sides = observing_ends(spec, width, latent, **chosen, condition=told.width if told else 0)
     posterior = latents.after(sides.encoder, latent)
-    prior = latents.before(latent, posterior, sides.seen)
+    prior = prior or latents.before(latent, posterior, sides.seen)
     return Setup(
         Latent(prior, posterior, sides.likelihood, sides.reads),
         sides.views,
         objective,
         estimator or Pathwise(),
         particles,
+        condition=told,
         start=sides.start,
         meet=meetings(prior, sides.reads),
     )

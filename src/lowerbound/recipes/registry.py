@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from lowerbound import recipes as folder
 from lowerbound.arguments import conformed
 from lowerbound.core import Batch, Estimator, Meter, Model, Objective
+from lowerbound.data.conditioning import Told
+from lowerbound.data.masks import Hiding
 from lowerbound.data.spec import DataSpec
 from lowerbound.data.views import View
 from lowerbound.errors import InputError
@@ -33,12 +35,14 @@ and write buffers."""
 class Setup:
     """What a recipe makes: a model, how it sees the data, and how it is fitted.
 
-    views: variable name -> `View`. particles: K in training. conditional: whether the model is shown the condition.
+    views: variable name -> `View`. particles: K in training. condition: what the model is shown of the data's
+    condition, None for one that is shown nothing of it.
     start: told once, before training, the mean of each variable over the training rows as its view expects it.
     meet: meetings by the share of training that is behind when they are held, 0 (before the first step) to below 1;
     what begins as data begins at 0, what is fitted to codes once there are codes worth it.
     corruptions: variable name -> a module from x to what the encoder is shown in its place, in training and wherever
-    the model is measured. settle: told once, after training, how to go over the training rows without noise, for what
+    the model is measured. hiding: which part of each datum is its condition, and which is left to be told, likewise.
+    settle: told once, after training, how to go over the training rows without noise, for what
     is fitted to a finished model (a density of its codes); it writes into the model's buffers.
     resting: the parameters that stand still in the step of this number (a decoder whose encoder is to learn ahead).
     meters: makes what `evaluate` is to measure besides. validation_rows: how many rows at most are looked at after each
@@ -50,10 +54,11 @@ class Setup:
     objective: Objective
     estimator: Estimator
     particles: int = 1
-    conditional: bool = False
+    condition: Told | None = None
     start: Callable[[Mapping[str, Tensor]], None] = lambda means: None
     meet: Mapping[float, Meeting] = field(default_factory=dict)
     corruptions: Mapping[str, nn.Module] = field(default_factory=dict)
+    hiding: Hiding | None = None
     settle: Callable[[Callable[[], Iterator[Batch]]], None] = lambda rows: None
     meters: Callable[[], tuple[Meter, ...]] = tuple
     resting: Callable[[int], Iterable[nn.Parameter]] = lambda step: ()
@@ -63,12 +68,18 @@ class Setup:
         """The batch as the model is to see it: values through their views, the condition only if it is used."""
         x = {name: self.views[name](values) for name, values in raw.x.items()}
         shown = {name: corrupt(x[name]) for name, corrupt in self.corruptions.items()}
-        return Batch(x, raw.c if self.conditional else None, raw.index, raw.mask, shown or None)
+        c = None if self.condition is None else self.condition(raw.c, raw.size)
+        seen = Batch(x, c, raw.index, raw.mask, shown or None)
+        return seen if self.hiding is None else self.hiding(seen)
 
     def steady(self, raw: Batch) -> Batch:
         """The batch without noise: the mean of a random view in place of a draw, and nothing corrupted."""
         x = {name: self.views[name].expected(values) for name, values in raw.x.items()}
-        return Batch(x, raw.c if self.conditional else None, raw.index, raw.mask)
+        return Batch(x, self.told(raw.c, raw.size), raw.index, raw.mask)
+
+    def told(self, c: Tensor | None, rows: int) -> Tensor | None:
+        """What the model is shown of a stored condition (rows, W), or of none; nothing is withheld by chance."""
+        return None if self.condition is None else self.condition.expected(c, rows)
 
     @property
     def log_volume(self) -> float:
@@ -92,7 +103,8 @@ class Setup:
 
     def to(self, device: torch.device | str) -> Setup:
         """This setup with all its modules moved to the device."""
-        for part in (self.model, self.objective, self.estimator, *self.views.values(), *self.corruptions.values()):
+        shown = (self.condition, self.hiding, *self.views.values(), *self.corruptions.values())
+        for part in (self.model, self.objective, self.estimator, *shown):
             if isinstance(part, nn.Module):
                 part.to(device)
         return self

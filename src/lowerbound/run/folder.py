@@ -249,9 +249,15 @@ class Run:
 def modules_of(setup: Setup) -> nn.ModuleDict:
     """Return what a setup learns or remembers, under the names that its weights are saved by.
 
-    Views are not among it: they follow from the description of the data.
+    Views are not among it: they follow from the description of the data. So do the numbers by which a condition is
+    standardised; what withholds it in training is here to be told when training is over.
     """
-    parts = {"model": setup.model, "objective": setup.objective, "estimator": setup.estimator}
+    parts = {
+        "model": setup.model,
+        "objective": setup.objective,
+        "estimator": setup.estimator,
+        "condition": setup.condition,
+    }
     return nn.ModuleDict({name: part for name, part in parts.items() if isinstance(part, nn.Module)})
 
 
