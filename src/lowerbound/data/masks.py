@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, product
-from pathlib import Path
 from typing import Literal, final, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
