@@ -115,6 +115,7 @@ SMALL: dict[str, Any] = {
     "between": (4,),
     "within": 2,
     "restarts": 2,
+    "layers": 1,
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 
