@@ -40,6 +40,7 @@ from lowerbound.evaluation.perdatum import Particles
 from lowerbound.evaluation.probes import labelled, plain, probe
 from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
 from lowerbound.evaluation.refining import refined_marginal
+from lowerbound.evaluation.translation import translated
 from lowerbound.evaluation.watching import Watch, watched
 from lowerbound.precision import Precision, products
 from lowerbound.randomness import derive, isolated, reseed
@@ -329,6 +330,13 @@ class Fitted:
             for stored in watched(rawdata.batches(spec, x, self._c), watch):
                 parts += imputed(self.setup, spec, stored.to(self.device), manner)
         return completed(parts)
+
+    def translate(
+        self, x: Mapping[str, Array], given: Sequence[str], to: str, count: int = 1, seed: int = 0, mean: bool = True
+    ) -> Array:
+        """One variable of each row told from others, (N, count, ...); see `evaluation.translation.translated`."""
+        with self._drawing(seed, "translate"):
+            return translated(self.setup, self.spec, x, given, to, _positive("count", count), mean, self._c)
 
     def volumes(self, x: Values) -> Array:
         """What is added to log p of each row as the model sees it for that of the row as given, (N,) nats."""

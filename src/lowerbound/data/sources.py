@@ -11,7 +11,9 @@ from typing import final
 
 import numpy as np
 
+from lowerbound.data import emoji
 from lowerbound.data.fetch import Way, debian, fetched, https, https_archive, npm, system, then, unfit
+from lowerbound.data.pairs import by_class, halves
 from lowerbound.data.raw import Raw
 from lowerbound.data.rtables import BY_HAND, R_TABLES
 from lowerbound.data.shapes import FULL, SMALL
@@ -25,7 +27,7 @@ class Source:
     """A data set with a name.
 
     `digests` is the SHA-256 of each file, unpacked; `ways` are tried in turn to get them; `decode` reads them from
-    their folder.
+    their folder. `made_of` names the sources that it is made of.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source:
     digests: Mapping[str, str]
     ways: tuple[Way, ...] = ()
     by_hand: str = ""
+    made_of: tuple[str, ...] = ()
 
     def read(self) -> Raw:
         """The arrays, fetched first if they are not in the cache."""
@@ -42,7 +45,7 @@ class Source:
     @property
     def here(self) -> bool:
         """Whether it can be read without fetching."""
-        return not unfit(cache() / self.name, self.digests)
+        return not unfit(cache() / self.name, self.digests) and all(SOURCES[name].here for name in self.made_of)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -210,6 +213,15 @@ _CIFAR10_SOURCE = Source(
     "download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
 )
 
+_EMOJI = Source(
+    "emoji",
+    "1 911 emoji, 32×32 in colour, with four captions each in English and Chinese; a row for each caption",
+    emoji.decode,
+    emoji.DIGESTS,
+    (emoji.WAY,),
+    emoji.BY_HAND,
+)
+
 _DIGITS = Source(
     "digits",
     "1 797 handwritten digits, 8×8 of 17 levels; comes with scikit-learn, needs no network",
@@ -262,11 +274,35 @@ _SHAPES_FULL = Source(
     {},
 )
 
+_MNIST_FASHION = Source(
+    "mnist-fashion",
+    "68 648 pairs of a digit and a piece of clothing of the same class, from mnist and fashion-mnist; official tests",
+    lambda folder: by_class(_MNIST.read(), _FASHION_MNIST.read(), ("digit", "clothing"), "mnist-fashion"),
+    {},
+    made_of=("mnist", "fashion-mnist"),
+)
+
+_MNIST_HALVES = Source(
+    "mnist-halves",
+    "mnist as two variables, the left and the right half of each digit",
+    lambda folder: halves(_MNIST.read(), "mnist-halves"),
+    {},
+    made_of=("mnist",),
+)
+
+_DIGITS_HALVES = Source(
+    "digits-halves",
+    "digits as two variables, the left and the right half of each; needs no network",
+    lambda folder: halves(_DIGITS.read(), "digits-halves"),
+    {},
+)
+
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL),
+        *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL, _EMOJI),
         *(_BREAST_CANCER, _WINE, *_TABLES),
+        *(_MNIST_FASHION, _MNIST_HALVES, _DIGITS_HALVES),
     )
 }
 """Name -> source."""
