@@ -92,7 +92,7 @@ class Classifier:
         try:
             return cls._of(folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise InputError(f"there is no classifier in {folder}; train one with lowerbound classify") from None
+            raise InputError(f"there is no classifier in {folder}; the verb quality trains one") from None
         except (KeyError, TypeError, ValueError, RuntimeError):
             raise InputError(f"{folder} holds no whole classifier; delete it, and it will be trained anew") from None
 

@@ -75,11 +75,23 @@ def labelled(data: Dataset, rows: int) -> tuple[dict[str, dict[str, Array]], Spl
     if about is None or about.kind != "category" or about.shape:
         raise InputError(f"{data.spec.name!r} has no labels to tell apart; give data with one label for each row")
     splits = {name: data.split(name) for name in SPLITS}
-    few = np.unique(np.linspace(0, splits["train"].count - 1, rows).astype(int))
-    chosen: dict[str, Any] = {"train": few, "validation": slice(None), "test": slice(None)}
+    chosen: dict[str, Any] = {
+        "train": evenly(splits["train"].count, rows),
+        "validation": slice(None),
+        "test": slice(None),
+    }
     names = [variable.name for variable in data.spec.variables]
     x = {split: {name: rows.array(name)[chosen[split]] for name in names} for split, rows in splits.items()}
     return x, {split: _codes(rows)[chosen[split]] for split, rows in splits.items()}
+
+
+def evenly(count: int, most: int) -> Array:
+    """At most so many of `count` row numbers, evenly spread.
+
+    >>> evenly(10, 4).tolist(), evenly(2, 4).tolist()
+    ([0, 3, 6, 9], [0, 1])
+    """
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def plain(spec: DataSpec, x: Mapping[str, Array]) -> Array:
