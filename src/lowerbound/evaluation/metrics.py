@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -84,6 +85,7 @@ class _Tally:
 
     def add(self, raw: Batch, seen: Batch, particles: Particles) -> None:
         """Take in a chunk: as stored, and as the model sees it."""
+        raw = replace(raw, mask=seen.mask)  # of a datum that is told in part, the rest alone is measured
         trace = perdatum.traced(self.setup, seen, particles)
         self.massive &= all(_is_discrete(d) for d in trace.px.values())
         self.proper &= trace.proper

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
 from lowerbound.core import Batch
+from lowerbound.core.evidence import Pinned
 from lowerbound.data.arrays import as_array
 from lowerbound.data.checks import checked_array, checked_values
 from lowerbound.data.describe import kept
@@ -105,6 +106,8 @@ def expected(d: Distribution) -> Tensor:
     """
     if isinstance(d, Independent):
         return expected(d.base_dist)
+    if isinstance(d, Pinned):
+        return d.known_or(expected(d.base))
     if isinstance(d, Categorical):
         return (d.probs * torch.arange(d.probs.shape[-1], device=d.probs.device)).sum(-1)
     return d.mean

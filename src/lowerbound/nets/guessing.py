@@ -71,11 +71,12 @@ class Prompted(nn.Module):
 
     def __init__(self, reader: PartReader, guess: Guess) -> None:
         super().__init__()
-        self.reader, self.guess = reader, guess
+        # A list is no child module: the guess is saved where it is corrected.
+        self.reader, self.guesses = reader, [guess]
 
     def forward(self, c: Tensor | None = None) -> Tensor:
         """What the reader makes of them."""
-        return self.reader(c, self.guess.code(c).detach())
+        return self.reader(c, self.guesses[0].code(c).detach())
 
 
 @final
