@@ -35,6 +35,7 @@ def train(
     kind: Kind | None = None,
     labels: Any = None,
     missing: bool = False,
+    text: str | None = None,
     progress: Progress | None = None,
     **arguments: Any,
 ) -> Fitted:
@@ -42,8 +43,8 @@ def train(
 
     recipe: a name of `lowerbound.recipes.names()`. data: anything that `load_data` takes, or what it returned. out: a
     new folder for the run; without one the run is kept for as long as the result lives (see `Fitted.save`). kind,
-    labels, missing: see `load_data`. progress: who is told; by default stderr is. arguments: those of the recipe and
-    the fields of `Settings`, by name.
+    labels, missing, text: see `load_data`. progress: who is told; by default stderr is. arguments: those of the recipe
+    and the fields of `Settings`, by name.
 
     Raises:
         InputError: an unknown or ill-typed argument, data that cannot be used, or a folder that is not empty.
@@ -56,10 +57,14 @@ def train(
     given, settings = sorted_arguments(registry.get(recipe), arguments)
     if out is None and World.from_environment().size > 1:
         raise InputError("several processes need one folder for their run; say which (out)")
-    dataset = data if isinstance(data, Dataset) else load_data(data, kind=kind, labels=labels, missing=missing)
+    said: dict[str, Any] = {"kind": kind, "labels": labels, "missing": missing, "text": text}
+    dataset = data if isinstance(data, Dataset) else load_data(data, **said)
     folder = Path(tempfile.mkdtemp(prefix="lowerbound-")) if out is None else Path(out)
-    run = Run.create(folder, recipe, given, dataset.spec, settings, reading_of(data, kind, labels, missing))
-    fitted = _trained(run, dataset, progress)
+    run = Run.create(folder, recipe, given, dataset.spec, settings, reading_of(data, **said))
+    shown = progress or shown_on(sys.stderr)
+    if dataset.captions and dataset.captions.unknown.captions:
+        shown.say(str(dataset.captions.unknown))
+    fitted = _trained(run, dataset, shown)
     if out is None:
         weakref.finalize(fitted, shutil.rmtree, folder, ignore_errors=True)
     return fitted

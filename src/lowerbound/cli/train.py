@@ -49,6 +49,8 @@ class Train(Verb, Generic[Arguments]):
     """The column of a table, or the array of an npz, that labels the rows; it is kept out of what is modelled."""
     missing: Switch = False
     """Take NaN and the empty cells of a table for values that were not observed."""
+    text: str | None = None
+    """Text encoder under which captions are told to the model: minilm, words-zh, both joined by +, hash or a folder."""
     model: Flat[Arguments]
     training: Flat[Options] = field(default=Options())
 
@@ -56,7 +58,8 @@ class Train(Verb, Generic[Arguments]):
         from lowerbound import fitting
 
         given = {**asdict(self.model), **asdict(self.training)}  # type: ignore[call-overload]
-        given |= {"kind": self.kind, "labels": self.labels, "missing": self.missing, "progress": _progress(self.common)}
+        given |= {"kind": self.kind, "labels": self.labels, "missing": self.missing, "text": self.text}
+        given["progress"] = _progress(self.common)
         return _trained(fitting.train(self.recipe, self.data, self.out, **given))
 
 

@@ -1,4 +1,4 @@
-"""Labels and vectors to condition on."""
+"""Labels, vectors and texts to condition on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lowerbound.data.describe import scales
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import Variable
 from lowerbound.data.survey import survey
+from lowerbound.data.text import Captions, encoder, read_captions
 from lowerbound.errors import InputError
 
 
@@ -39,14 +40,43 @@ def condition_of(raw: Raw, train: np.ndarray) -> tuple[Variable | None, np.ndarr
     return _vectors(raw, checked, train)
 
 
+def captions_of(raw: Raw, text: str | None) -> Captions | None:
+    """The captions of the rows, or else their labels, under the text encoder of this name; None where none is named.
+
+    Raises:
+        InputError: there is no such encoder, or a row has no text.
+
+    >>> captions_of(Raw("toy", "toy", {}, labels=np.array(["a red car", "a cat"])), "hash").vectors.shape
+    (2, 256)
+    """
+    if text is None:
+        return None
+    texts = raw.labels if raw.captions is None else raw.captions
+    if texts is None or np.ndim(texts) != 1 or np.asarray(texts).dtype.kind not in "SUO":
+        raise InputError(
+            f"{raw.place} has no texts for the text encoder {shown(text)!r}; say where they are with labels"
+        )
+    return read_captions(encoder(text), _texts(raw, texts))
+
+
+def told_in_words(raw: Raw, captions: Captions, train: np.ndarray) -> tuple[Variable, np.ndarray]:
+    """The condition that captions are, and its stored values: their vectors (N, D)."""
+    variable, vectors = _vectors(raw, captions.vectors, train)
+    return replace(variable, encoder=captions.encoder), vectors
+
+
+def _texts(raw: Raw, labels: np.ndarray) -> np.ndarray:
+    return np.array([_text(raw, row, label) for row, label in enumerate(labels)])
+
+
 def _categories(raw: Raw, labels: np.ndarray) -> tuple[Variable, np.ndarray]:
     if labels.dtype.kind in "SO":
-        labels = np.array([_text(raw, row, label) for row, label in enumerate(labels)])
+        labels = _texts(raw, labels)
     names, codes = np.unique(labels, return_inverse=True)
     if len(names) > MOST_CATEGORIES:
         raise InputError(
             f"{raw.place}: the labels have {len(names):,} different values, too many to condition on; "
-            f"give {MOST_CATEGORIES:,} or fewer, or vectors of floats"
+            f"give {MOST_CATEGORIES:,} or fewer, vectors of floats, or a text encoder for what is text"
         )
     given = raw.label_names or tuple(_label(raw, name) for name in names.tolist())
     top = len(given) - 1

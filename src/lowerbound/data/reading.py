@@ -11,6 +11,7 @@ from lowerbound.arguments import conformed
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import DataSpec, Kind
+from lowerbound.data.text import encoder
 from lowerbound.errors import InputError
 
 
@@ -28,27 +29,32 @@ class Reading:
     kind: Kind | None = None
     labels: str | None = None
     missing: bool = False
+    text: str | None = None
 
     def load(self, seed: int = 0) -> Dataset:
         """Read the data, split by `seed`."""
-        return load_data(self.source, seed=seed, kind=self.kind, labels=self.labels, missing=self.missing)
+        said: dict[str, Any] = {"kind": self.kind, "labels": self.labels, "missing": self.missing, "text": self.text}
+        return load_data(self.source, seed=seed, **said)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` takes them back. `missing` is told where it is so, as older runs do not."""
-        return {key: value for key, value in asdict(self).items() if key != "missing" or value}
+        """Plain JSON values; `from_json` takes them back. What older runs know nothing of is told where it is so."""
+        return {key: value for key, value in asdict(self).items() if key not in _LATER or value}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Read what `to_json` wrote; anything else is refused with an `InputError`."""
-        if not isinstance(value, Mapping) or set(value) - {"missing"} != {"source", "kind", "labels"}:
+        if not isinstance(value, Mapping) or set(value) - _LATER != {"source", "kind", "labels"}:
             raise InputError("this does not say how data were read: it must have source, kind and labels")
         return cls(**{name: conformed(name, value[name], hint) for name, hint in _HINTS.items() if name in value})
 
 
-_HINTS: dict[str, Any] = {"source": str, "kind": Kind | None, "labels": str | None, "missing": bool}
+_HINTS: dict[str, Any] = {"source": str, "kind": Kind | None, "labels": str | None, "missing": bool, "text": str | None}
+_LATER = frozenset({"missing", "text"})
 
 
-def reading_of(data: Any, kind: Kind | None, labels: Any, missing: bool = False) -> Reading | None:
+def reading_of(
+    data: Any, kind: Kind | None, labels: Any, missing: bool = False, text: str | None = None
+) -> Reading | None:
     """How to read `data` again: by name or absolute path; None for what is only in memory.
 
     Example:
@@ -58,7 +64,7 @@ def reading_of(data: Any, kind: Kind | None, labels: Any, missing: bool = False)
     if not isinstance(data, str | Path) or not isinstance(labels, str | None):
         return None
     source = str(data) if data in SOURCES else str(Path(data).expanduser().resolve())
-    return Reading(source, kind, labels, missing)
+    return Reading(source, kind, labels, missing, text and encoder(text).name)
 
 
 def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
@@ -68,6 +74,7 @@ def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> D
     if source is None and reading is not None:
         return reading.load(spec.split_seed)
     kinds: set[Kind] = {variable.kind for variable in spec.variables}
-    labels = reading.labels if reading and isinstance(source, str | Path) else None
+    told = reading if isinstance(source, str | Path) else None
+    labels, text = (told.labels, told.text) if told else (None, None)
     kind, missing = kinds.pop() if len(kinds) == 1 else None, any(variable.missing for variable in spec.variables)
-    return load_data(source, seed=spec.split_seed, kind=kind, labels=labels, missing=missing)
+    return load_data(source, seed=spec.split_seed, kind=kind, labels=labels, missing=missing, text=text)

@@ -34,3 +34,15 @@ def draw_splits(count: int, seed: int, test: int = 0) -> dict[str, np.ndarray]:
     validation, train = np.sort(parts[0]), np.sort(parts[-1])
     official = np.arange(count - test, count)
     return {"train": train, "validation": validation, "test": official if test else np.sort(parts[1])}
+
+
+def draw_splits_of_groups(groups: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """The same of groups (N,) of rows that belong together: all rows of one are in one split.
+
+    >>> splits = draw_splits_of_groups(np.arange(100) // 5, seed=0)
+    >>> {name: rows.tolist() for name, rows in splits.items() if name != "train"}
+    {'validation': [15, 16, 17, 18, 19, 55, 56, 57, 58, 59], 'test': [10, 11, 12, 13, 14, 65, 66, 67, 68, 69]}
+    """
+    different, number = np.unique(groups, return_inverse=True)
+    drawn = draw_splits(len(different), seed)
+    return {name: np.flatnonzero(np.isin(number, chosen)) for name, chosen in drawn.items()}
