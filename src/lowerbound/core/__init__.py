@@ -27,6 +27,7 @@ from lowerbound.core.conditionals import (
     ContinuousBernoulli,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
+    EvenLaplace,
     Fixed,
     Gaussian,
     Homoscedastic,
@@ -65,6 +66,7 @@ from lowerbound.core.experts import (
     powerset,
     singles,
 )
+from lowerbound.core.flow_matching import FlowMatched, FlowMatching
 from lowerbound.core.flows import FlowPosterior, FlowPrior
 from lowerbound.core.gaussians import FullGaussian, LowRankGaussian
 from lowerbound.core.gdreg import GDReG
@@ -169,8 +171,11 @@ __all__ = [
     "Enumerate",
     "EqualMixture",
     "Estimator",
+    "EvenLaplace",
     "Exact",
     "Fixed",
+    "FlowMatched",
+    "FlowMatching",
     "FlowPosterior",
     "FlowPrior",
     "FullGaussian",

@@ -126,6 +126,29 @@ class Laplace(Parametric):
 
 
 @final
+class EvenLaplace(Parametric):
+    """Laplace(μ, b) with μ from the network and one b for all data: absolute error with a learned price.
+
+    −log p(x|z) = Σ|x−μ|/b + D log 2b nats, so at a fixed b "L1 + KL" is this likelihood with a weight on the rate.
+
+    log_scale: log b, a scalar; a tensor keeps b fixed, an `nn.Parameter` learns it.
+
+    >>> EvenLaplace(nn.Identity(), torch.zeros(()))(torch.zeros(2)).log_prob(torch.zeros(2))
+    tensor(-1.3863)
+    """
+
+    per_value = 1
+
+    def __init__(self, net: nn.Module, log_scale: Tensor | nn.Parameter, event_dims: int = 1) -> None:
+        super().__init__(net, event_dims)
+        self.log_scale: Tensor
+        register(self, "log_scale", log_scale)
+
+    def family(self, h: Tensor) -> Distribution:
+        return D.Laplace(widened(h), half_clamped(2 * self.log_scale).exp(), validate_args=False)
+
+
+@final
 class Bernoulli(Parametric):
     """Binary data, from logits.
 

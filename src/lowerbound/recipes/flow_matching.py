@@ -18,12 +18,13 @@ from lowerbound.core import (
     Categorical,
     Conditional,
     DiscretizedLogistic,
+    FlowMatched,
+    FlowMatching,
     Homoscedastic,
     Latent,
     Pathwise,
     Poisson,
 )
-from lowerbound.core.flow_matching import FlowMatched, FlowMatching
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import view_for
 from lowerbound.errors import InputError
