@@ -1,0 +1,280 @@
+"""Arithmetic with codes: digits turned into other digits, slanted, thickened; success by a classifier and on pixels.
+
+    python bench/arithmetic.py [PART ...]     (default: classes attributes pictures)
+
+On the VAE and the CVAE of bench/cvae.py. classes: from every digit to every other, along the difference of the mean
+codes of the two, at strengths from 0 to 2; and by the CVAE, whose z of one label is decoded with another. attributes:
+the same for how slanted and how thick a digit is, both measured on pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+import lowerbound
+from _harness import RESULTS, ROOT, record
+from cvae import KEPT, model
+from lowerbound import plots
+from lowerbound.data.rows import Rows
+from lowerbound.evaluation.attributes import Direction, direction
+from lowerbound.evaluation.classifier import Classifier, classifier
+from lowerbound.evaluation.probes import evenly
+from lowerbound.files import write_json
+
+LEARNT, MOVED = 20_000, 100
+"""Training rows whose codes give the directions, and test rows of each digit that are moved."""
+STRENGTHS = tuple(np.linspace(0, 2, 9).tolist())
+DIGITS = range(10)
+CURVE, PICTURES = (ROOT / "docs" / "images" / f"{name}.png" for name in ("arithmetic", "arithmetic_pictures"))
+
+Array = np.ndarray
+
+
+def slant(x: Array) -> Array:
+    """How far ink moves to the left from one row of pixels to the next one down, the slope of a line through it."""
+    ink = x / x.sum((1, 2), keepdims=True)
+    down, right = (ink * at for at in np.meshgrid(np.arange(28.0), np.arange(28.0), indexing="ij"))
+    middle, centre = down.sum((1, 2)), right.sum((1, 2))
+    rows, columns = np.arange(28.0)[:, None] - middle[:, None, None], np.arange(28.0) - centre[:, None, None]
+    return -(ink * rows * columns).sum((1, 2)) / (ink * rows**2).sum((1, 2))
+
+
+def thickness(x: Array) -> Array:
+    """About the width of the stroke in pixels: twice its ink over the length of its edge."""
+    ink = np.pad(x / 255, ((0, 0), (1, 1), (1, 1)))
+    steps = np.sqrt(np.square(np.diff(ink, axis=1)[:, :, :-1]) + np.square(np.diff(ink, axis=2)[:, :-1]))
+    return 2 * ink.sum((1, 2)) / steps.sum((1, 2))
+
+
+MEASURES: dict[str, Callable[[Array], Array]] = {"slant": slant, "thickness": thickness}
+
+
+@cache
+def learnt() -> tuple[Array, Array, Array]:
+    """Training pictures, their labels, and their codes by the VAE."""
+    rows = lowerbound.load_data("mnist").split("train")
+    rows = rows.where(evenly(rows.count, LEARNT))
+    return rows.array("x"), _labels(rows), model("vae").encode(rows.array("x"))
+
+
+@cache
+def moved() -> tuple[Array, Array, Array]:
+    """Test pictures, as many of each digit, their labels, and their codes by the VAE."""
+    rows = lowerbound.load_data("mnist").split("test")
+    rows = rows.where(np.concatenate([np.flatnonzero(rows.condition == digit)[:MOVED] for digit in DIGITS]))
+    return rows.array("x"), _labels(rows), model("vae").encode(rows.array("x"))
+
+
+def _labels(rows: Rows) -> Array:
+    assert rows.condition is not None
+    return rows.condition
+
+
+@cache
+def judge() -> Classifier:
+    return classifier("mnist")
+
+
+def classes() -> list[dict[str, Any]]:
+    """For each strength, how often a digit is taken for the one it was moved to, for itself, and for neither."""
+    found = [_moved_by(strength) for strength in STRENGTHS]
+    return [*found, {"strength": None, **_shares(*_told_another())}]
+
+
+def _moved_by(strength: float) -> dict[str, Any]:
+    """All pairs, at one strength."""
+    return {"strength": strength, **_shares(*_stack(_along(pair, strength) for pair in permutations(DIGITS, 2)))}
+
+
+def _along(pair: tuple[int, int], strength: float) -> tuple[Array, Array, Array, Array]:
+    """The pictures before and after, and the labels they were and are to be."""
+    (_, names, codes), (x, labels, z) = learnt(), moved()
+    here = labels == pair[0]
+    after = model("vae").decode(direction(codes, names, pair[1], pair[0]).shifted(z[here], strength))
+    return x[here], after, labels[here], np.full(here.sum(), pair[1])
+
+
+def _told_another() -> tuple[Array, ...]:
+    """By the CVAE: the code of a picture under its label, decoded under each other."""
+    x, labels, _ = moved()
+    z = model("cvae").given(labels).encode(x)
+    return _stack(_under(x, labels, z, digit) for digit in DIGITS)
+
+
+def _under(x: Array, labels: Array, z: Array, digit: int) -> tuple[Array, Array, Array, Array]:
+    others = labels != digit
+    after = model("cvae").given(digit).decode(z[others])
+    return x[others], after, labels[others], np.full(others.sum(), digit)
+
+
+def _stack(parts: Iterator[tuple[Array, ...]]) -> tuple[Array, ...]:
+    return tuple(map(np.concatenate, zip(*parts)))
+
+
+def _shares(before: Array, after: Array, was: Array, wanted: Array) -> dict[str, Any]:
+    """What the classifier says of moved pictures, over pairs of digits, and what is left of their style."""
+    told = judge().predict(after)
+    pairs = np.array([(told == wanted)[(was == a) & (wanted == b)].mean() for a, b in permutations(DIGITS, 2)])
+    kept = {name: _within(measure(before), measure(after), was, wanted) for name, measure in MEASURES.items()}
+    return {
+        "asked": float((told == wanted).mean()),
+        "pairs_stderr": float(pairs.std(ddof=1) / math.sqrt(len(pairs))),
+        "worst_pair": float(pairs.min()),
+        "left": float((told == was).mean()),
+        **kept,
+    }
+
+
+def _within(before: Array, after: Array, was: Array, wanted: Array) -> float:
+    """The correlation of a measure before and after, the mean over pairs of digits."""
+    pairs = ((was == a) & (wanted == b) for a, b in permutations(DIGITS, 2))
+    return float(np.mean([np.corrcoef(before[pair], after[pair])[0, 1] for pair in pairs]))
+
+
+def attributes() -> list[dict[str, Any]]:
+    """For each attribute and strength, what becomes of the digits of the lowest third."""
+    return [_attribute(name, strength) for name in MEASURES for strength in STRENGTHS]
+
+
+def groups(name: str) -> tuple[Array, float, float]:
+    """Of the training pictures the third that each is in, and the bounds between the thirds."""
+    values = MEASURES[name](learnt()[0])
+    low, high = np.quantile(values, [1 / 3, 2 / 3])
+    return np.array(["low", "middle", "high"])[np.digitize(values, [low, high])], low, high
+
+
+def _attribute(name: str, strength: float) -> dict[str, Any]:
+    """Digits of the lowest third moved towards the highest: how many arrive there, and stay the digits they are."""
+    measure, (_, _, codes), (x, labels, z) = MEASURES[name], learnt(), moved()
+    names, low, high = groups(name)
+    here = measure(x) < low
+    after = model("vae").decode(direction(codes, names, "high", "low").shifted(z[here], strength))
+    arrived, same = measure(after) >= high, judge().predict(after) == labels[here]
+    return {
+        "attribute": name,
+        "strength": strength,
+        "before": float(measure(x[here]).mean()),
+        "after": float(measure(after).mean()),
+        "bound": float(high),
+        "arrived": float(arrived.mean()),
+        "same": float(same.mean()),
+        "both": float((arrived & same).mean()),
+        "count": int(here.sum()),
+    }
+
+
+def pictures() -> None:
+    """Seven paths from the left to the right: digits to other digits, then slant, then thickness."""
+    (_, names, codes), (_, labels, z) = learnt(), moved()
+    pairs = ((3, 8), (4, 9), (7, 1), (0, 6))
+    found = [_path(direction(codes, names, b, a), z[labels == a][3]) for a, b in pairs]
+    for name, digit in (("slant", 1), ("slant", 4), ("thickness", 2), ("thickness", 0)):
+        own = np.flatnonzero((labels == digit) & (MEASURES[name](moved()[0]) < groups(name)[1]))[0]
+        found.append(_path(direction(codes, groups(name)[0], "high", "low"), z[own]))
+    plots.write_png(PICTURES, plots.paths(np.stack(found), 0, 255))
+
+
+def _path(along: Direction, z: Array) -> Array:
+    return model("vae").decode(np.concatenate([along.shifted(z[None], strength) for strength in STRENGTHS]))
+
+
+def draw(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Success by strength."""
+    *moves, told = found["classes"]
+    lines = {
+        "another digit: taken for it": {row["strength"]: row["asked"] for row in moves},
+        "another digit: still the old": {row["strength"]: row["left"] for row in moves},
+        "the same, by the CVAE's label": dict.fromkeys(STRENGTHS, told["asked"]),
+    }
+    for name in MEASURES:
+        rows = [row for row in found["attributes"] if row["attribute"] == name]
+        lines[f"{name}: arrived, digit kept"] = {row["strength"]: row["both"] for row in rows}
+    plots.write_png(CURVE, plots.curves(lines, "strength, in differences of the mean codes", "share"))
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def of_classes(row: dict[str, Any]) -> dict[str, Any]:
+    by = "CVAE, told the other label" if row["strength"] is None else f"VAE, strength {row['strength']:g}"
+    return {
+        "digits moved by": by,
+        "taken for the one asked %": f"{percent(row['asked'])} ± {percent(row['pairs_stderr'])}",
+        "worst pair %": percent(row["worst_pair"]),
+        "still the old one %": percent(row["left"]),
+        "slant kept (correlation)": round(row["slant"], 2),
+        "thickness kept": round(row["thickness"], 2),
+    }
+
+
+def of_attributes(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "attribute": row["attribute"],
+        "strength": row["strength"],
+        "before": round(row["before"], 3),
+        "after": round(row["after"], 3),
+        "the upper third begins at": round(row["bound"], 3),
+        "arrived there %": percent(row["arrived"]),
+        "still the same digit %": percent(row["same"]),
+        "both %": percent(row["both"]),
+        "digits": row["count"],
+    }
+
+
+NOTES = (
+    f"All 90 pairs of digits, {MOVED} test pictures of each digit; directions from {LEARNT:,} training pictures, the "
+    "VAE and the CVAE (drop 0.1) of bench/cvae.py, the classifier of bench/classifier.py (which tells "
+    "{accuracy} of the real test pictures). At strength 0 they are reconstructions. ± is the standard error "
+    "over pairs. Kept: the correlation of how slanted and how thick a digit was before and after, within each pair. "
+    "One seed.\n\n![Success by strength](images/arithmetic.png)\n\n"
+    "![Digits along directions](images/arithmetic_pictures.png)"
+)
+ATTRIBUTE_NOTES = (
+    "Test digits of the lowest third of an attribute, moved along the difference of the mean codes of the highest and "
+    "of the lowest third of the training pictures. Slant: the slope of a line through the ink; thickness: twice the "
+    "ink over the length of its edge, in pixels; both measured on the decoded pictures as on the real ones. The same "
+    "VAE and classifier as above; one seed."
+)
+
+
+def table() -> None:
+    """Write down all that is kept."""
+    found = {name: json.loads(path.read_text()) for name in ("classes", "attributes") if (path := kept(name)).exists()}
+    if len(found) < 2:
+        return
+    command, notes = "python bench/arithmetic.py", NOTES.replace("{accuracy}", f"{judge().accuracy['test']:.2%}")
+    record("arithmetic", "Arithmetic with codes: digits", command, [*map(of_classes, found["classes"])], notes)
+    rows = [*map(of_attributes, found["attributes"])]
+    record("arithmetic_attributes", "Arithmetic with codes: attributes", command, rows, ATTRIBUTE_NOTES)
+    draw(found)
+
+
+def kept(name: str) -> Any:
+    return KEPT / f"arithmetic_{name}.json"
+
+
+PARTS: dict[str, Callable[[], object]] = {
+    "classes": lambda: write_json(kept("classes"), classes()),
+    "attributes": lambda: write_json(kept("attributes"), attributes()),
+    "pictures": pictures,
+}
+
+
+def main() -> None:
+    RESULTS.mkdir(exist_ok=True)
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
+    table()
+
+
+if __name__ == "__main__":
+    main()
