@@ -30,6 +30,7 @@ from lowerbound.cli import (
     sandwich,
     table,
     train,
+    translate,
 )
 from lowerbound.cli.verb import Verb
 from lowerbound.errors import InputError, Interrupted, LowerboundError
@@ -55,6 +56,7 @@ VERBS: dict[str, type[Verb]] = {
     "quality": quality.Quality,
     "anomaly": judge.Anomaly,
     "impute": impute.Impute,
+    "translate": translate.Translate,
     "report": report.Report,
     "recipes": describe.Recipes,
     "data": describe.Data,
