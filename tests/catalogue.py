@@ -115,7 +115,8 @@ SMALL: dict[str, Any] = {
     "between": (4,),
     "within": 2,
     "restarts": 2,
-    "layers": 1,
+    "blocks": 1,
+    "judge": (4,),
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

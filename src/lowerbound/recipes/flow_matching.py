@@ -45,7 +45,7 @@ def flow_matching(
     spec: DataSpec,
     *,
     hidden: parts.Widths = (64, 128),
-    layers: Count = 2,
+    blocks: Count = 2,
     patch: Count = 1,
     steps: Count = 25,
 ) -> Setup:
@@ -61,7 +61,7 @@ def flow_matching(
 
     Args:
         hidden: channels of the U-Net's grids, from the finest; each but the last is halved.
-        layers: residual blocks on each grid, on the way down and on the way up.
+        blocks: residual ones on each grid, on the way down and on the way up.
         patch: side of the squares of values that make one place of the finest grid.
         steps: midpoint steps from noise to data, two evaluations of the network each.
     """
@@ -69,7 +69,7 @@ def flow_matching(
     if x.missing:
         raise InputError(f"flow-matching is of whole rows, and {x.name!r} has missing values; fill them in with impute")
     place, widths = placed(x), hidden or (64, 128)
-    prior = FlowMatched(Velocity(place.event, widths, layers, patch), place.event, steps)
+    prior = FlowMatched(Velocity(place.event, widths, blocks, patch), place.event, steps)
     posterior = blurred(place.put, place.blur, place.event)
     model = Latent(prior, posterior, {x.name: place.take}, lambda batch: (batch.filled(x.name),))
     return Setup(model, {x.name: view_for(x, place.likelihood)}, FlowMatching(), Pathwise())
