@@ -219,8 +219,8 @@ class LatentEncoder(nn.Module):
         super().__init__()
         canvas = Canvas.of(x_shape, halvings(widths))
         self.x_shape, self.grid, self.latent = tuple(x_shape), canvas.grid, latent
-        self.picture = KLEncoder(canvas.channels, latent, widths, layers)
-        self.body = Leading(nn.Sequential(canvas.enter(), self.picture), event=len(self.x_shape))
+        picture = KLEncoder(canvas.channels, latent, widths, layers)
+        self.body = Leading(nn.Sequential(canvas.enter(), picture), event=len(self.x_shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., *x_shape)` to `(..., h, w, c, 2)`."""
@@ -241,8 +241,9 @@ class LatentDecoder(nn.Module):
         super().__init__()
         canvas = Canvas.of(x_shape, halvings(widths))
         self.event = (*canvas.grid, latent)
-        self.picture = KLDecoder(latent, canvas.channels * per_value, widths, layers)
-        self.body = Leading(nn.Sequential(_ChannelsFirst(), self.picture, canvas.leave(per_value)), event=3)
+        picture = KLDecoder(latent, canvas.channels * per_value, widths, layers)
+        self.last = [picture.decoder.conv_out]  # a list is no child module, and it is one already
+        self.body = Leading(nn.Sequential(_ChannelsFirst(), picture, canvas.leave(per_value)), event=3)
 
     def forward(self, z: Tensor) -> Tensor:
         """`(..., h, w, c)` to `(..., *x_shape[, per_value])`."""
@@ -253,7 +254,7 @@ class LatentDecoder(nn.Module):
     @torch.no_grad()
     def start_at(self, out: Tensor) -> None:
         """Set the last biases so that what comes out starts near the mean of `out` over the picture."""
-        last = self.picture.decoder.conv_out
+        (last,) = self.last
         assert last.bias is not None
         last.bias.copy_(out.reshape(-1, len(last.bias)).mean(0))
 
