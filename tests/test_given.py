@@ -8,7 +8,7 @@ import torch
 
 import lowerbound
 from lowerbound import Fitted, InputError
-from lowerbound.core import Bernoulli, Fixed, Gaussian, Latent, Pathwise, standard_normal
+from lowerbound.core import Bernoulli, Gaussian, Latent, Pathwise, standard_normal
 from lowerbound.core.objectives import AnalyticELBO
 from lowerbound.data.conditioning import Told
 from lowerbound.data.spec import Variable
@@ -143,9 +143,11 @@ def test_the_exact_answer_where_z_tells_nothing_more() -> None:
         def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return c.expand(*z.shape[:-1], 1)
 
-    prior = standard_normal(1)
-    posterior = Fixed(lambda like: Gaussian(torch.nn.Identity())(like), like=torch.zeros(1, 2))
-    model = Latent(prior, posterior, Bernoulli(Only()), reads=lambda batch: ())
+    class Nowhere(torch.nn.Module):
+        def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(x), 1, 2)
+
+    model = Latent(standard_normal(1), Gaussian(Nowhere()), Bernoulli(Only()))
     data = lowerbound.load_data(np.tile([[0], [1]], (20, 1)), kind="binary", labels=np.linspace(-2, 2, 40)[:, None])
     told = Told(Variable("c", "real", (1,), -2, 2))
     fitted = Fitted(Setup(model, {"x": Identity()}, AnalyticELBO(), Pathwise(), condition=told), data.spec)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lowerbound.errors import InputError
 
 
 @contextmanager
@@ -36,6 +39,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` atomically, as indented JSON; NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def copy_folder(source: Path, target: Path, ignore: str) -> None:
+    """Copy a folder, whole or not at all, without what is named `ignore`; a target that is not empty is refused."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as scratch:
+        shutil.copytree(source, Path(scratch) / "run", ignore=shutil.ignore_patterns(ignore))
+        os.replace(Path(scratch) / "run", target)
 
 
 def _sync(path: Path) -> None:

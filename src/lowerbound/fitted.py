@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.core import Batch, Marginal, Model
-from lowerbound.core.marginal import joined
 from lowerbound.data.arrays import as_array
-from lowerbound.data.checks import checked_array
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.reading import read_alike
+from lowerbound.data.reading import read_alike, require_alike
 from lowerbound.data.rows import Rows
-from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.spec import DataSpec
 from lowerbound.errors import InputError
-from lowerbound.evaluation import codes, conditions, metrics, perdatum, rawdata
-from lowerbound.evaluation.annealing import USUAL_WALK, Walk, annealed, sandwiched
+from lowerbound.evaluation import codes, likelihoods, making, metrics, rawdata
+from lowerbound.evaluation.annealing import USUAL_WALK, Walk, sandwiched
 from lowerbound.evaluation.anomaly import detections, scores
+from lowerbound.evaluation.asking import Asking
 from lowerbound.evaluation.attributes import Direction, direction
-from lowerbound.evaluation.clustering import Clusters, responsibilities, restricted
+from lowerbound.evaluation.clustering import Clusters, responsibilities
 from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
 from lowerbound.evaluation.imputation import USUAL_MANNER, Imputed, Manner, imputed, tolerant
 from lowerbound.evaluation.imputation import joined as completed
-from lowerbound.evaluation.paths import axes
-from lowerbound.evaluation.paths import path as path_between
+from lowerbound.evaluation.labelling import Labelled, labelled_by
 from lowerbound.evaluation.perdatum import Particles
 from lowerbound.evaluation.probes import labelled, plain, probe
-from lowerbound.evaluation.rawdata import ROWS_AT_ONCE, Array
-from lowerbound.evaluation.refining import refined_marginal
+from lowerbound.evaluation.rawdata import Array, Values
 from lowerbound.evaluation.translation import translated
+from lowerbound.evaluation.traversals import Traversal, traversed
 from lowerbound.evaluation.watching import Watch, watched
+from lowerbound.files import copy_folder
 from lowerbound.precision import Precision, products
-from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes.registry import Setup
 from lowerbound.run.folder import Run, modules_of
-
-SHOWN_DIMENSIONS = 10
-"""Dimensions that a traversal shows unless told which."""
-
-Values = Array | Mapping[str, Array]
-"""An array with a row a datum; for a model of several variables, an array for each by name."""
-
-
-class Traversal(NamedTuple):
-    """What becomes of one code as one dimension after another leaves it.
-
-    x: data, (R, S, ...) of each variable: in row r dimension dims[r] takes its S values, the others stay. dims: (R,).
-    values: (R, S), those values.
-    """
-
-    x: Values
-    dims: tuple[int, ...]
-    values: Array
 
 
 @final
@@ -86,35 +61,44 @@ class Fitted:
     def __init__(self, setup: Setup, spec: DataSpec, run: Run | None = None, data: Dataset | None = None) -> None:
         modules_of(setup).eval()
         self.setup, self.spec, self.run, self._data = setup, spec, run, data
-        self._c: Tensor | None = None
+        self._asking = Asking(setup, spec)
         self._origin: Fitted | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return rawdata.device_of(self.setup)
+        return self._asking.device
 
     def given(self, condition: Any) -> Fitted:
         """The same model told something: its verbs are then of p(x|z,c), q(z|x,c) and log p(x|c).
 
-        condition: a label as the data have it, a vector or a picture; one for all rows, or a sequence of one a row.
-        None tells nothing, as does not asking for this, to which a model answers that was trained to (with drop).
+        condition: a label as the data have it, a vector, a picture or a text; of several labels to a row a mapping of
+        each column to its code; one for all rows, or a sequence of one a row. Rows of data (see `rows`) stand for what
+        each of them has. None tells nothing, to which a model answers that was trained to (with drop); so do the verbs
+        on arrays where this is not asked for, while those on data (`evaluate`, `gap`) tell each row its own.
 
         Raises:
             InputError: the model is shown no condition, or no such one.
         """
-        told = self.setup.condition
-        if told is None:
-            raise InputError("the model is told nothing but x; train one that is, such as cvae, on data with labels")
         other = Fitted(self.setup, self.spec, self.run, self._data)
-        other._c = None if condition is None else conditions.stored(told.variable, condition).to(self.device)
+        other._asking = self._asking.told(condition)
         other._origin = self  # whose end is the end of a run without a folder of its own
         return other
 
     def sample(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data: z ~ p(z), then E[x|z], or with mean=False a draw of p(x|z)."""
-        with self._drawing(seed, "sample"):
-            return self._generated(self.setup.model, _positive("the number of samples", n), mean)
+        return making.sampled(self._asking, _positive("the number of samples", n), seed, mean)
+
+    def sample_each(self, n: int, seed: int = 0, mean: bool = True) -> Values:
+        """n new data under each of the C labels that the model is told, as `sample` draws them, (C, n, ...).
+
+        The j-th of each label is made from the same draw of z (with a learned prior: of its noise), so down a column
+        what is left in z once the label is known stays, and the label alone changes. In the order of the labels.
+
+        Raises:
+            InputError: a model that is told no labels.
+        """
+        return making.sampled_each(self._asking, _positive("the number of samples", n), seed, mean)
 
     def sample_clusters(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data of each of the model's C clusters, as `sample` draws them, (C, n, ...).
@@ -122,9 +106,11 @@ class Fitted:
         Raises:
             InputError: a model without clusters to draw from.
         """
-        with self._drawing(seed, "sample"):
-            each = [self._generated(only, _positive("the number of samples", n), mean) for only in self._restricted()]
-        return _each(_joined(each), lambda rows: _in_rows(rows, n))
+        return making.sampled_clusters(self._asking, _positive("the number of samples", n), seed, mean)
+
+    def variations(self, x: Values, n: int, seed: int = 0, mean: bool = True) -> Values:
+        """n data like each row of x, (N, n, ...): z ~ q(z|x), then E[x|z], or with mean=False a draw of p(x|z)."""
+        return making.variations(self._asking, x, _positive("the number of variations", n), seed, mean)
 
     def clusters(self, x: Values, particles: int = 100, seed: int = 0) -> Clusters:
         """Which of the model's clusters each row is of: `labels` (N,), and p(k|x) of each, `responsibilities` (N, C).
@@ -134,10 +120,24 @@ class Fitted:
         Raises:
             InputError: a model without clusters.
         """
-        count = _positive("particles", particles)
+        count, model = _positive("particles", particles), self.setup.model
         with self._drawing(seed, "clusters"):
-            seen = (self.setup.steady(batch.to(self.device)) for batch in self._batches(x))
-            return Clusters.of(torch.cat([responsibilities(self.setup.model, part, count) for part in seen]))
+            return Clusters.of(torch.cat([responsibilities(model, seen, count) for seen in self._asking.steady(x)]))
+
+    def classify(
+        self, x: Values, particles: Particles = 100, shares: Sequence[float] | None = None, seed: int = 0
+    ) -> Labelled:
+        """Which of the labels that the model is told each row has: p(c|x) ∝ p(c) p(x|c), and log Σ_c p(c) p(x|c).
+
+        particles: draws of z a row and label, for log p(x|c) by importance sampling. shares: p(c) in the order of the
+        labels, by default equal. See `evaluation.labelling.Labelled`.
+
+        Raises:
+            InputError: a model that is told no labels, or gives no bound on log p(x|c).
+        """
+        names = making.labels_of(self._asking)
+        log_p = [self.given(name).log_prob(x, particles, seed) for name in names]
+        return labelled_by(names, np.stack(log_p, 1), shares)
 
     def encode(self, x: Values) -> Array:
         """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
@@ -145,32 +145,29 @@ class Fitted:
         A latent of any shape, and several of them (a ladder's layers), are laid out in one row; `decode` takes them
         back. A model of binarised pictures is shown the grey values themselves, the mean of what it was trained on.
         """
-        with torch.no_grad():
-            parts = [codes.matrix(codes.means(q)) for q in self._posteriors(x)]
-        return rawdata.to_array(torch.cat(parts))
+        return making.encoded(self._asking, x)
 
     def decode(self, z: Array) -> Values:
         """E[x|z] of codes (N, D)."""
-        layout = self._layout()
-        parts = self._codes(z, layout.width).split(ROWS_AT_ONCE)
-        with torch.no_grad():
-            px = (self.setup.model.decode(layout.latents(part), c) for part, c in zip(parts, self._told(parts)))
-            return rawdata.joined([rawdata.means(self.setup, self.spec, part) for part in px])
+        return making.decoded(self._asking, z)
 
     def reconstruct(self, x: Values) -> Values:
         """E[x|z] at z = E[z|x]."""
         return self.decode(self.encode(x))
 
     def interpolate(
-        self, a: Values, b: Values, steps: int = 10, kind: Literal["linear", "spherical"] = "spherical"
+        self, a: Values, b: Values | None = None, steps: int = 10, kind: Literal["linear", "spherical"] = "spherical"
     ) -> Values:
-        """Data along a path between the codes of two data, each without a dimension of rows; (steps, ...)."""
-        start, end = (torch.from_numpy(self.encode(_one_row(datum))[0]) for datum in (a, b))
-        return self.decode(path_between(start, end, steps, kind).numpy())
+        """Data along a path between the codes of two data, each without a dimension of rows; (steps, ...).
+
+        Given two conditions, a is told the first and b the second, and between them the condition moves in a straight
+        line; without b it moves alone, and the code stays.
+        """
+        return making.between(self._asking, a, b, steps, kind)
 
     def traverse(
         self,
-        x: Values,
+        x: Values | codes.Spread,
         start: Values | None = None,
         dims: Sequence[int] | None = None,
         steps: int = 9,
@@ -178,23 +175,19 @@ class Fitted:
     ) -> Traversal:
         """Latent traversals: data decoded as one dimension of a code runs over its range and the others stay.
 
-        x: the data that say what the range is: centre ± reach · scale of their codes (see `evaluation.codes.Spread`).
-        start: a datum, without a dimension of rows, to leave; by default the centre. dims: which dimensions; by default
-        the ten most active ones. Irina Higgins et al., "beta-VAE: learning basic visual concepts with a constrained
-        variational framework", 2017.
+        x: the data that say what the range is: centre ± reach · scale of their codes; or their `spread`, where that is
+        of data told otherwise. start: a datum, without a dimension of rows, to leave; by default the centre. dims:
+        which dimensions; by default the ten most active ones. Irina Higgins et al., "beta-VAE: learning basic visual
+        concepts with a constrained variational framework", 2017.
         """
-        spread = self.spread(x)
-        chosen = _chosen(spread.order[:SHOWN_DIMENSIONS] if dims is None else dims, len(spread.centre))
-        offsets = torch.linspace(-reach, reach, _positive("steps", steps), dtype=spread.centre.dtype)
-        values = spread.centre[chosen, None] + offsets * spread.scale[chosen, None]
-        origin = spread.centre if start is None else torch.from_numpy(self.encode(_one_row(start))[0])
-        found = self.decode(axes(origin, chosen, values).flatten(0, 1).numpy())
-        return Traversal(_each(found, lambda rows: _in_rows(rows, steps)), tuple(chosen), values.numpy())
+        spread = x if isinstance(x, codes.Spread) else self.spread(x)
+        origin = spread.centre if start is None else torch.from_numpy(self.encode(rawdata.one_row(start))[0])
+        return traversed(self._asking, spread, origin, dims, steps, reach)
 
     def spread(self, x: Values) -> codes.Spread:
         """Where the codes of these data lie, and how far apart, dimension by dimension."""
         with torch.no_grad():
-            return codes.spread(self._posteriors(x))
+            return codes.spread(self._asking.posteriors(x))
 
     def attribute(self, x: Values, labels: Any, target: Any, origin: Any = None) -> Direction:
         """The direction in which codes differ: from rows labelled `origin`, or all others, to those labelled `target`.
@@ -233,7 +226,7 @@ class Fitted:
         minus_log_p: −log p(x) by importance sampling, of which the rate, KL(q(z|x) ‖ p(z)), and the distortion,
         −E_q log p(x|z), are parts; nats of the data as given. error: squared error of the reconstruction.
         """
-        figures = self._figures(x, _draws("particles", particles), seed, watch)
+        figures = likelihoods.figures(self._asking, x, _draws("particles", particles), seed, watch)
         sign = {"log_p": 1.0, "distortion": -1.0}
         given = {name: value + sign.get(name, 0.0) * figures["volume"] for name, value in figures.items()}
         return scores({name: rawdata.to_array(value) for name, value in given.items()})
@@ -271,10 +264,8 @@ class Fitted:
         Raises:
             InputError: the model gives no bound on log p(x) (a plain autoencoder).
         """
-        particles = _draws("particles", particles)
-        with self._drawing(seed, "log_prob"), products(precision):
-            found = [perdatum.marginal(self.setup.model, seen, particles) for seen in self._bounded(x, seed, watch)]
-        return self._believed(found, x)
+        with products(precision):
+            return likelihoods.marginal(self._asking, x, _draws("particles", particles), seed, watch)
 
     def refined(
         self, x: Values, particles: Particles = 1000, seed: int = 0, watch: Watch | None = None
@@ -286,10 +277,7 @@ class Fitted:
         Raises:
             InputError: the model gives no bound on log p(x), or its posterior is no Gaussian of one latent.
         """
-        particles = _draws("particles", particles)
-        with self._drawing(seed, "refined"):
-            found = [refined_marginal(self.setup.model, seen, particles) for seen in self._bounded(x, seed, watch)]
-        return self._believed(found, x)
+        return likelihoods.refined(self._asking, x, _draws("particles", particles), seed, watch)
 
     def annealed(
         self, x: Values, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
@@ -303,17 +291,13 @@ class Fitted:
         Raises:
             InputError: the model gives no bound on log p(x), or its latent has no gradients to follow.
         """
-        walk.check()
-        with self._drawing(seed, "annealed"):
-            found = [annealed(self.setup.model, seen, walk) for seen in self._bounded(x, seed, watch)]
-        names = ("log_p", "stderr", "ess", "acceptance")
-        return self._columns({name: torch.cat([getattr(part, name) for part in found]) for name in names}, x)
+        return likelihoods.annealed(self._asking, x, walk, seed, watch)
 
     def sandwich(
         self, count: int = 100, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
     ) -> dict[str, Any]:
         """Bounds on log p(x) of data that the model makes, from both sides; see `evaluation.annealing.sandwiched`."""
-        return sandwiched(self.setup, _positive("count", count), walk, seed, watch)
+        return sandwiched(self._asking, _positive("count", count), walk, seed, watch)
 
     def impute(self, x: Values, manner: Manner = USUAL_MANNER, seed: int = 0, watch: Watch | None = None) -> Imputed:
         """Rows with NaN completed: what is missing at its mean given what was observed; see `evaluation.imputation`.
@@ -340,8 +324,7 @@ class Fitted:
 
     def volumes(self, x: Values) -> Array:
         """What is added to log p of each row as the model sees it for that of the row as given, (N,) nats."""
-        parts = [self.setup.volumes(batch) for batch in self._batches(x)]
-        return rawdata.to_array(torch.cat(parts))
+        return rawdata.to_array(likelihoods.volumes(self._asking, x))
 
     def evaluate(
         self,
@@ -355,12 +338,13 @@ class Fitted:
         """All figures on a split, as JSON values; see `evaluation.metrics.evaluate`.
 
         data: anything that `load_data` takes; by default what the model was trained on. precision: as of `log_prob`.
+        A model that is told something is told each row's own condition (see `given`); told says what it was.
         """
         rows = self.rows(data, split)
         with products(precision):
-            figures = metrics.evaluate(self.setup, rows, _draws("particles", particles), seed, watch)
-        made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
-        return {**made_of, "precision": precision, **figures}
+            asked = self._asking.under(rows)
+            figures = metrics.evaluate(self.setup, asked, _draws("particles", particles), seed, watch)
+        return {**self._made_of(rows, split), "precision": precision, **figures}
 
     def gap(
         self,
@@ -376,8 +360,7 @@ class Fitted:
         data: as of `evaluate`. count: rows. effort: how much is spent on each; see `evaluation.gap.Effort`.
         """
         rows = self.rows(data, split).where(slice(_positive("count", count)))
-        made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
-        return {**made_of, **gap(self.setup, rows, effort, seed, watch)}
+        return {**self._made_of(rows, split), **gap(self.setup, self._asking.under(rows), effort, seed, watch)}
 
     def rows(self, data: Any = None, split: str = "test") -> Rows:
         """The train, validation or test split of data for this model, or all of them; see `dataset`."""
@@ -396,8 +379,7 @@ class Fitted:
             self._data = self._data or self._recorded_data()
             return self._data
         data = read_alike(self.spec, self.run and self.run.record.reading, source)
-        for variable in self.spec.variables:
-            _require_alike(data.spec.variable(variable.name), variable)
+        require_alike(data.spec, self.spec)
         return data
 
     def save(self, path: str | Path) -> None:
@@ -408,7 +390,7 @@ class Fitted:
         """
         if self.run is None:
             raise InputError("a model of your own parts has no recipe to load it by; save its state_dict instead")
-        _copy_folder(self.run.path, Path(path))
+        copy_folder(self.run.path, Path(path), ignore="checkpoints")
 
     def _recorded_data(self) -> Dataset:
         if self.run is None or self.run.record.reading is None:
@@ -417,127 +399,17 @@ class Fitted:
         self.run.require_data(data.spec)
         return data
 
-    @contextmanager
-    def _drawing(self, seed: int, purpose: str) -> Iterator[None]:
-        with isolated(self.device), torch.no_grad():
-            reseed(self.device, derive(seed, purpose))
-            yield
+    def _made_of(self, rows: Rows, split: str) -> dict[str, str]:
+        """What figures are of."""
+        made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
+        return {**made_of, **self._asking.in_words(rows)}
 
-    def _generated(self, model: Model, n: int, mean: bool) -> Values:
-        """n draws from a model of the data's form, or the means of such."""
-        show = rawdata.means if mean else rawdata.draws
-        parts = torch.empty(n, device=self.device).split(ROWS_AT_ONCE)
-        px = (model.generate(len(part), c) for part, c in zip(parts, self._told(parts)))
-        return rawdata.joined([show(self.setup, self.spec, part) for part in px])
+    def _drawing(self, seed: int, purpose: str) -> AbstractContextManager[None]:
+        return self._asking.drawing(seed, purpose)
 
-    def _told(self, parts: Sequence[Tensor]) -> Iterator[Tensor | None]:
-        """The condition as the model is shown it, for the rows of each part in turn."""
-        counts = [len(part) for part in parts]
-        c = rawdata.each_row(self._c, sum(counts))
-        each = [None] * len(counts) if c is None else c.split(counts)
-        return (self.setup.told(part, count) for part, count in zip(each, counts))
-
-    def _batches(self, x: Values) -> list[Batch]:
-        """The rows in batches of stored values, each with the condition that it is asked about under."""
-        return rawdata.batches(self.spec, x, self._c)
-
-    def _restricted(self) -> list[Model]:
-        """The model of each cluster alone."""
-        count = len(self.clusters(self._lowest(), 1).responsibilities[0])
-        return [restricted(self.setup.model, number) for number in range(count)]
-
-    def _posteriors(self, x: Values) -> Iterator[Any]:
-        """q(z|x) of chunks of the rows, as they are without noise."""
-        return self._inferred(self._batches(x))
-
-    def _inferred(self, stored: Sequence[Batch]) -> Iterator[Any]:
-        for batch in stored:
-            yield self.setup.model.infer(self.setup.steady(batch.to(self.device)))
-
-    def _figures(self, x: Values, particles: Particles, seed: int, watch: Watch | None) -> dict[str, Tensor]:
-        """The figures of each datum that `evaluate` averages, (N,) each."""
-        with self._drawing(seed, "figures"):
-            parts = [self._figures_of(batch, particles) for batch in watched(self._batches(x), watch)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-    def _figures_of(self, stored: Batch, particles: Particles) -> dict[str, Tensor]:
-        raw, model = stored.to(self.device), self.setup.model
-        trace = perdatum.traced(self.setup, self._seen(raw), particles)
-        px = model.decode(codes.means(model.infer(trace.batch)), trace.batch.c)
-        terms = {**perdatum.terms(model, trace, particles), "volume": self.setup.volumes(raw)}
-        return {**terms, **perdatum.error(self.setup, self.spec, raw, px)}
-
-    def _seen(self, raw: Batch) -> Batch:
-        """The rows through their views, random ones too, but nothing corrupted: they are shown as they were given."""
-        return replace(self.setup.see(raw), shown=None)
-
-    def _bounded(self, x: Values, seed: int, watch: Watch | None) -> Iterator[Batch]:
-        """The rows as the model sees them, refused if it has no log p(x).
-
-        What a random view makes of them depends on the seed alone, so that every method is asked of the same data.
-        """
-        for number, stored in enumerate(watched(self._batches(x), watch)):
-            reseed(self.device, derive(seed, "view", number))
-            seen = self._with_bound(self._seen(stored.to(self.device)))
-            reseed(self.device, derive(seed, "particles", number))
-            yield seen
-
-    def _believed(self, found: Sequence[Marginal], x: Values) -> dict[str, Array]:
-        whole = joined(found)
-        return self._columns({**whole._asdict(), "believed": whole.believed}, x)
-
-    def _columns(self, found: Mapping[str, Tensor], x: Values) -> dict[str, Array]:
-        """Figures of each row of x as arrays, log p in nats of the data as given."""
-        given = {**found, "log_p": found["log_p"] + torch.from_numpy(self.volumes(x)).to(self.device)}
-        return {name: rawdata.to_array(values) for name, values in given.items()}
-
-    def _with_bound(self, seen: Batch) -> Batch:
-        """The batch, refused if the model has no log p(x)."""
-        if not self.setup.model.trace(seen[:1], 1, self.setup.estimator).proper:
-            raise InputError(
-                "the model encodes to points, so there is no bound on log p(x); score rows by reconstruction with "
-                "the verb anomaly (in Python: scores), or train a model whose posterior has a density, such as vae"
-            )
-        return seen
-
-    def _layout(self) -> codes.Layout:
-        """How codes lie in a matrix, seen on a datum of least values."""
-        lowest = rawdata.batches(self.spec, self._lowest(), None if self._c is None else self._c[:1])
-        with torch.no_grad():
-            return codes.Layout.of(codes.means(next(self._inferred(lowest))))
-
-    def _lowest(self) -> dict[str, Array]:
-        """A datum of least values."""
-        return {variable.name: np.full((1, *variable.shape), variable.low) for variable in self.spec.variables}
-
-    def _codes(self, z: object, width: int) -> Tensor:
-        found = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
-        if found.shape[1:] != (width,):
-            raise InputError(f"the codes have rows of shape {found.shape[1:]}, but the model's codes are {(width,)}")
-        if not np.isfinite(found).all():
-            raise InputError("the codes hold NaN or infinite values; give finite ones")
-        return torch.from_numpy(found).to(self.device, torch.get_default_dtype())
-
-
-def _chosen(dims: Sequence[int], width: int) -> list[int]:
-    for dim in dims:
-        if not 0 <= dim < width:
-            raise InputError(f"the codes have dimensions 0 to {width - 1}, and no dimension {dim}")
-    return [int(dim) for dim in dims]
-
-
-def _each(values: Values, change: Callable[[Array], Array]) -> Values:
-    if isinstance(values, Mapping):
-        return {name: change(array) for name, array in values.items()}
-    return change(values)
-
-
-def _joined(parts: Sequence[Values]) -> Values:
-    return rawdata.joined([dict(p) if isinstance(p, Mapping) else {"x": np.asarray(p)} for p in parts])
-
-
-def _in_rows(data: Array, steps: int) -> Array:
-    return data.reshape(-1, steps, *data.shape[1:])
+    @property
+    def _c(self) -> Tensor | None:
+        return self._asking.c
 
 
 def _draws(what: str, value: object) -> Particles:
@@ -548,27 +420,3 @@ def _draws(what: str, value: object) -> Particles:
 def _positive(what: str, value: int) -> int:
     count: int = conformed(what, value, Count)
     return count
-
-
-def _one_row(datum: Values) -> Values:
-    if isinstance(datum, Mapping):
-        return {name: np.asarray(values)[None] for name, values in datum.items()}
-    return as_array(datum, "the datum")[None]
-
-
-def _require_alike(given: Variable, wanted: Variable) -> None:
-    for what in ("kind", "shape", "levels"):
-        if getattr(given, what) != getattr(wanted, what):
-            raise InputError(
-                f"the model was made for data of {what} {getattr(wanted, what)}, but these have {getattr(given, what)}"
-            )
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    """Copy a run's files, whole or not at all."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; choose another folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as scratch:
-        shutil.copytree(source, Path(scratch) / "run", ignore=shutil.ignore_patterns("checkpoints"))
-        os.replace(Path(scratch) / "run", target)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from lowerbound.data.rows import Rows
     from lowerbound.evaluation.attributes import Direction
-    from lowerbound.fitted import Fitted, Traversal
+    from lowerbound.evaluation.traversals import Traversal
+    from lowerbound.fitted import Fitted
 
 
 @final

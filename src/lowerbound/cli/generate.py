@@ -16,7 +16,8 @@ from lowerbound.cli.verb import Answer, Flat, Named, OfRun, Switch
 if TYPE_CHECKING:
     import numpy as np
 
-    from lowerbound.fitted import Fitted, Values
+    from lowerbound.evaluation.rawdata import Values
+    from lowerbound.fitted import Fitted
 
 
 @final

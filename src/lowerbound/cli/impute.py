@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lowerbound.data.raw import Raw
-    from lowerbound.fitted import Fitted, Values
+    from lowerbound.evaluation.rawdata import Values
+    from lowerbound.fitted import Fitted
 
 
 @final

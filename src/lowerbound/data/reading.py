@@ -10,7 +10,7 @@ from typing import Any, Self, final
 from lowerbound.arguments import conformed
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.sources import SOURCES
-from lowerbound.data.spec import DataSpec, Kind
+from lowerbound.data.spec import DataSpec, Kind, Variable
 from lowerbound.data.text import encoder
 from lowerbound.errors import InputError
 
@@ -78,3 +78,17 @@ def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> D
     labels, text = (told.labels, told.text) if told else (None, None)
     kind, missing = kinds.pop() if len(kinds) == 1 else None, any(variable.missing for variable in spec.variables)
     return load_data(source, seed=spec.split_seed, kind=kind, labels=labels, missing=missing, text=text)
+
+
+def require_alike(spec: DataSpec, wanted: DataSpec) -> None:
+    """Refuse data whose variables are not such as a model was made for."""
+    for variable in wanted.variables:
+        _require_alike(spec.variable(variable.name), variable)
+
+
+def _require_alike(given: Variable, wanted: Variable) -> None:
+    for what in ("kind", "shape", "levels"):
+        if getattr(given, what) != getattr(wanted, what):
+            raise InputError(
+                f"the model was made for data of {what} {getattr(wanted, what)}, but these have {getattr(given, what)}"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from lowerbound.core.batch import Batch
 from lowerbound.data.conditioning import Conditions
 from lowerbound.data.missing import incomplete, masked
-from lowerbound.data.spec import DataSpec
+from lowerbound.data.spec import DataSpec, Variable
 
 RESIDENT_BYTES = 4 << 30
 """A split of up to this many bytes is copied into memory on a CPU; a greater one is streamed from where it is."""
@@ -72,6 +72,14 @@ class Rows:
     def where(self, chosen: np.ndarray | slice) -> Rows:
         """Those of the rows that are marked (count,), or are in the slice."""
         return Rows(self.spec, self._arrays, self._condition, self.numbers[chosen])
+
+    def under(self, about: Variable | None, condition: np.ndarray | None) -> Rows:
+        """The same rows with other conditions, stored (count, ...) and described by `about`, or with none."""
+        whole = None
+        if condition is not None:
+            whole = np.zeros((self.numbers.max(initial=-1) + 1, *condition.shape[1:]), condition.dtype)
+            whole[self.numbers] = condition
+        return Rows(replace(self.spec, condition=about), self._arrays, whole, self.numbers)
 
     @property
     def nbytes(self) -> int:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.core import Annealed, Batch, Chain, Ladder, Latent, Sandwich, ais, sandwich, simulated
 from lowerbound.core.latent import Model
 from lowerbound.errors import InputError
-from lowerbound.evaluation.rawdata import device_of
+from lowerbound.evaluation.asking import Asking
 from lowerbound.evaluation.statistics import estimate
 from lowerbound.evaluation.watching import Watch
 from lowerbound.randomness import derive, isolated, reseed
-from lowerbound.recipes.registry import Setup
 
 ROWS_AT_ONCE = 64
 """Data annealed in one go. A constant, because draws are seeded once for each such chunk."""
@@ -52,7 +52,7 @@ def annealed(model: Model, seen: Batch, walk: Walk) -> Annealed:
 
 
 def sandwiched(
-    setup: Setup, count: int, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
+    asking: Asking, count: int, walk: Walk = USUAL_WALK, seed: int = 0, watch: Watch | None = None
 ) -> dict[str, Any]:
     """Between what bounds log p(x) of data that the model made lies, in the mean, as plain JSON values.
 
@@ -63,22 +63,24 @@ def sandwiched(
         InputError: a model whose latent cannot be annealed.
     """
     walk.check()
-    if not isinstance(setup.model, Latent | Ladder | Chain):
+    model, device, parts, done = asking.setup.model, asking.device, list[Sandwich](), 0
+    if not isinstance(model, Latent | Ladder | Chain):
         raise InputError("this model cannot say which z it made its data from, where a sandwich is begun; train vae")
-    device, parts = device_of(setup), []
+    counts = [len(part) for part in torch.empty(count).split(ROWS_AT_ONCE)]
     with isolated(device), torch.no_grad():
-        for start in range(0, count, ROWS_AT_ONCE):
-            reseed(device, derive(seed, "sandwich", start))
-            parts.append(_around(setup.model, min(ROWS_AT_ONCE, count - start), walk))
+        for size, c in zip(counts, asking.shown(counts)):
+            reseed(device, derive(seed, "sandwich", done))
+            parts.append(_around(model, size, c, walk))
+            done += size
             if watch:
-                watch(min(start + ROWS_AT_ONCE, count), count)
+                watch(done, count)
     found = Sandwich(*(torch.cat(field).double() for field in zip(*parts)))
-    return {"count": count, **vars(walk), "units": "nats", **_summary(found, setup.log_volume)}
+    return {"count": count, **vars(walk), "units": "nats", **_summary(found, asking.setup.log_volume)}
 
 
-def _around(model: Latent | Ladder | Chain, count: int, walk: Walk) -> Sandwich:
+def _around(model: Latent | Ladder | Chain, count: int, c: Tensor | None, walk: Walk) -> Sandwich:
     with refusals("a sandwich takes a proper prior and a latent with gradients, as vae has them"):
-        batch, z = simulated(model, count)
+        batch, z = simulated(model, count, c)
         return sandwich(model, batch, z, **vars(walk))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 OF_EVERY_MODEL = frozenset(
     {
-        *("data", "fingerprint", "split", "count", "particles", "units", "precision"),
+        *("data", "fingerprint", "split", "count", "particles", "units", "precision", "told"),
         *("log_p", "doubtful", "elbo", "rate", "ess", "khat", "kl_per_dimension", "active_units", "bits_per_dim"),
         *("distortion", "latent", "reconstruction_mse", "information"),
     }

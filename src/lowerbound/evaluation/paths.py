@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lowerbound.errors import InputError
+
+Kind = Literal["linear", "spherical"]
+"""The straight line, or the arc on which a standard normal has its mass."""
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ from lowerbound.recipes.registry import Setup
 
 Array = np.ndarray
 
+Values = Array | Mapping[str, Array]
+"""An array with a row a datum; for a model of several variables, an array for each by name."""
+
 ROWS_AT_ONCE = 256
 """Data looked at in one go. A constant, because draws are seeded once for each such chunk."""
 
@@ -126,6 +129,13 @@ def device_of(setup: Setup) -> torch.device:
 def _stored(values: Tensor, variable: Variable) -> Array:
     integers = {"binary": np.uint8, "byte": np.uint8, "count": np.int64, "category": np.int64}
     return to_array(values).round().astype(integers[variable.kind]) if variable.kind in integers else to_array(values)
+
+
+def one_row(datum: Values) -> Values:
+    """A datum, without a dimension of rows, as the one row of data."""
+    if isinstance(datum, Mapping):
+        return {name: np.asarray(values)[None] for name, values in datum.items()}
+    return as_array(datum, "the datum")[None]
 
 
 def joined(parts: list[dict[str, Array]]) -> Array | dict[str, Array]:
