@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.checks import checked_array
+from lowerbound.data.presence import kinds_before, without_absent
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import NAME
 from lowerbound.data.store import allocate
@@ -19,6 +20,8 @@ from lowerbound.errors import InputError
 
 def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str = "mapping") -> Raw:
     """Several observed variables by name; the one named `label` is what to condition on.
+
+    An array x_present beside x says of which rows x was observed.
 
     >>> raw = read_arrays({"x": np.zeros((3, 2)), "y": np.arange(3)}, label="y")
     >>> list(raw.arrays), raw.labels
@@ -33,8 +36,8 @@ def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str 
         raise InputError(f"{place} holds no array to model; give at least one beside the labels")
     for name in arrays:
         _refuse_name(place, name)
-    checked = {name: checked_array(place, name, values) for name, values in arrays.items()}
-    return Raw(place, place, checked, labels=labels)
+    checked = {name: checked_array(place, name, values) for name, values in without_absent(place, arrays).items()}
+    return Raw(place, place, checked, labels=labels, kinds=kinds_before(arrays, checked))
 
 
 def as_array(values: Any, place: str) -> np.ndarray:

@@ -78,7 +78,8 @@ def load_data(
             (whole numbers or text) or (N, d) vectors; or a mapping of names to several labels of each row. A folder of
             pictures takes the names of its subfolders.
         missing: whether values may be missing: NaN, and the empty cells of a table. They are kept, and a model is shown
-            and asked to explain the others alone. Otherwise they are refused.
+            and asked to explain the others alone. Otherwise they are refused. Of an array x that was not observed of
+            some rows at all, an array x_present of 0 and 1 beside it, in a mapping or `.npz`, may say of which it was.
         text: the text encoder under which captions, or labels that are text, become vectors to condition on:
             `minilm` for English, `words-zh` for Chinese, `minilm+words-zh` for both, `hash`, which needs nothing, or
             a folder with a model of the sentence-transformers form.
@@ -101,9 +102,10 @@ def read(source: Any, labels: Any = None) -> Raw:
     raw = _read(source)
     if labels is None:
         return raw
+    own = replace(raw, label_columns=None, label_names=None, captions=None)
     if isinstance(labels, Mapping):
-        return replace(raw, labels=_side_by_side(labels), label_columns=tuple(map(str, labels)), captions=None)
-    return replace(raw, labels=as_array(labels, "labels"), label_columns=None, captions=None)
+        return replace(own, labels=_side_by_side(labels), label_columns=tuple(map(str, labels)))
+    return replace(own, labels=as_array(labels, "labels"))
 
 
 def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
@@ -168,7 +170,7 @@ def _read_labelled(source: Any, label: str) -> Raw:
 
 
 def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray, missing: bool) -> tuple[np.ndarray, Variable]:
-    kind, found = checked_values(raw, name, kind, missing)
+    kind, found = checked_values(raw, name, kind or raw.kinds.get(name), missing)
     if found.missing:
         refuse_unseen(raw, name, train)
     refuse_constant(raw, name, kind, train)

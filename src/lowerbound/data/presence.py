@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lowerbound.data.raw import Raw
+from lowerbound.data.spec import Kind
 from lowerbound.data.store import cast
 from lowerbound.errors import InputError
 
@@ -37,7 +38,14 @@ def hidden(raw: Raw, share: float, seed: int = 0) -> Raw:
     drawn = np.random.PCG64(seed).random_raw((len(raw.arrays), count)) / 2**64
     shown = (drawn >= share) | (np.arange(count) >= count - raw.test)
     marks = dict(zip(raw.arrays, shown))
-    return replace(raw, arrays={name: _gapped(raw.place, name, x, marks[name]) for name, x in raw.arrays.items()})
+    arrays = {name: _gapped(raw.place, name, x, marks[name]) for name, x in raw.arrays.items()}
+    return replace(raw, arrays=arrays, kinds={**raw.kinds, **kinds_before(raw.arrays, arrays)})
+
+
+def kinds_before(given: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> dict[str, Kind]:
+    """What the values of arrays were that were bytes before they took NaN."""
+    bytes_before = [name for name, values in arrays.items() if values.dtype != given[name].dtype == np.uint8]
+    return {name: "byte" if given[name].max() > 1 else "binary" for name in bytes_before}
 
 
 def _marks(name: str, arrays: Mapping[str, np.ndarray]) -> bool:

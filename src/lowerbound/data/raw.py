@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
 import numpy as np
+
+from lowerbound.data.spec import Kind
 
 
 @final
@@ -19,6 +21,7 @@ class Raw:
     test split; 0 where there is none. `levels`, `near_binary` and `label_names` are what a named source declares.
     `where` says which of many files holds a row, and its number in it.
     `label_columns` names the columns of labels that are several to a row, (N, D), each a category of its own.
+    `kinds` says what the values of some arrays are, where their type no longer does.
     `captions` are texts (N,) that say what a row is, beside its label. Rows of one number in `groups` (N,) show the
     same thing and stay in one split.
     """
@@ -36,6 +39,7 @@ class Raw:
     where: Callable[[int], str] | None = None
     captions: np.ndarray | None = None
     groups: np.ndarray | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def at(self, name: str, index: tuple[int, ...]) -> str:
         """Where one value is, in words: file, array, row and column."""
