@@ -143,11 +143,11 @@ def test_the_exact_answer_where_z_tells_nothing_more() -> None:
         def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return c.expand(*z.shape[:-1], 1)
 
-    class Nowhere(torch.nn.Module):
+    class Same(torch.nn.Module):
         def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
             return torch.zeros(len(x), 1, 2)
 
-    model = Latent(standard_normal(1), Gaussian(Nowhere()), Bernoulli(Only()))
+    model = Latent(standard_normal(1), Gaussian(Same()), Bernoulli(Only()))
     data = lowerbound.load_data(np.tile([[0], [1]], (20, 1)), kind="binary", labels=np.linspace(-2, 2, 40)[:, None])
     told = Told(Variable("c", "real", (1,), -2, 2))
     fitted = Fitted(Setup(model, {"x": Identity()}, AnalyticELBO(), Pathwise(), condition=told), data.spec)
