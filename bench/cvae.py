@@ -27,6 +27,7 @@ from lowerbound import plots
 from lowerbound.cli.explore import listed
 from lowerbound.data.rows import Rows
 from lowerbound.evaluation.classifier import classifier
+from lowerbound.evaluation.coherence import coherence
 from lowerbound.evaluation.probes import evenly
 from lowerbound.evaluation.quality import labels, quality
 from lowerbound.files import write_json
@@ -180,10 +181,7 @@ def sampled(title: str, figures: dict[str, float], asked: dict[str, Any] | None 
 
 def real() -> dict[str, Any]:
     """The real test pictures' own row: how often the classifier tells their label."""
-    found = lowerbound.load_data("mnist").split("test")
-    from lowerbound.evaluation.coherence import coherence
-
-    judge = classifier("mnist")
+    found, judge = lowerbound.load_data("mnist").split("test"), classifier("mnist")
     return coherence(np.array(judge.names)[judge.predict(found.array("x"))], labels(found))
 
 

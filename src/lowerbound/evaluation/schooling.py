@@ -80,20 +80,22 @@ class _Lessons:
         self.net = PictureClassifier(picture.shape, how.widths, label.levels or 1).to(device)
         self.adam = torch.optim.AdamW(self.net.parameters(), how.lr, fused=True)
         self.rate = torch.optim.lr_scheduler.OneCycleLR(self.adam, how.lr, how.steps)
+        self.best, self.kept = -1.0, self.net.state_dict()
 
     def held(self, watch: Watch | None) -> tuple[PictureClassifier, float]:
-        best, kept = -1.0, self.net.state_dict()
         for step, batch in enumerate(islice(_endless(self.rows, self.how), self.how.steps), 1):
             self._learn(step, batch)
-            if (
-                step % max(1, self.how.steps // LOOKS) == 0
-                and (found := accuracy(self.net, self.picture, self.exam)) >= best
-            ):
-                best, kept = found, {name: value.clone() for name, value in self.net.state_dict().items()}
+            if step % max(1, self.how.steps // LOOKS) == 0:
+                self._look()
             if watch:
                 watch(step, self.how.steps)
-        self.net.load_state_dict(kept)
-        return self.net.eval(), best
+        self.net.load_state_dict(self.kept)
+        return self.net.eval(), self.best
+
+    def _look(self) -> None:
+        found = accuracy(self.net, self.picture, self.exam)
+        if found >= self.best:
+            self.best, self.kept = found, {name: value.clone() for name, value in self.net.state_dict().items()}
 
     def _learn(self, step: int, batch: Batch) -> None:
         reseed(self.device, derive(self.how.seed, "lesson", step))
