@@ -111,9 +111,9 @@ class Upsample(nn.Module):
 class DownBlock(nn.Module):
     """Residual blocks, and below all but the coarsest a `Downsample`."""
 
-    def __init__(self, shallow: int, deep: int, layers: int, groups: int, halves: bool) -> None:
+    def __init__(self, shallow: int, deep: int, blocks: int, groups: int, halves: bool) -> None:
         super().__init__()
-        self.resnets = row_of_blocks(shallow, deep, layers, groups)
+        self.resnets = row_of_blocks(shallow, deep, blocks, groups)
         self.downsamplers = nn.ModuleList([Downsample(deep)] if halves else [])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,9 +125,9 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Residual blocks, one more than on the way down, and above all but the finest an `Upsample`."""
 
-    def __init__(self, deep: int, shallow: int, layers: int, groups: int, doubles: bool) -> None:
+    def __init__(self, deep: int, shallow: int, blocks: int, groups: int, doubles: bool) -> None:
         super().__init__()
-        self.resnets = row_of_blocks(deep, shallow, layers + 1, groups)
+        self.resnets = row_of_blocks(deep, shallow, blocks + 1, groups)
         self.upsamplers = nn.ModuleList([Upsample(shallow)] if doubles else [])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,12 +139,12 @@ class UpBlock(nn.Module):
 class Encoder(nn.Module):
     """`(N, channels, H, W)` to `(N, out, h, w)`, each side halved once for all `widths` but the last."""
 
-    def __init__(self, channels: int, out: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(self, channels: int, out: int, widths: Sequence[int], blocks: int, groups: int) -> None:
         super().__init__()
-        groups, last = groups_of(widths), len(widths) - 1
+        last = len(widths) - 1
         links = pairwise((widths[0], *widths))
         self.conv_in = level(channels, widths[0])
-        self.down_blocks = nn.ModuleList(DownBlock(a, b, layers, groups, i < last) for i, (a, b) in enumerate(links))
+        self.down_blocks = nn.ModuleList(DownBlock(a, b, blocks, groups, i < last) for i, (a, b) in enumerate(links))
         self.mid_block = MidBlock(widths[-1], groups)
         self.conv_norm_out, self.conv_out = norm(groups, widths[-1]), level(widths[-1], out)
 
@@ -159,13 +159,13 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """`Encoder` backwards: `(N, latent, h, w)` to `(N, out, H, W)`."""
 
-    def __init__(self, latent: int, out: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(self, latent: int, out: int, widths: Sequence[int], blocks: int, groups: int) -> None:
         super().__init__()
-        groups, last = groups_of(widths), len(widths) - 1
+        last = len(widths) - 1
         links = pairwise((widths[-1], *widths[::-1]))
         self.conv_in = level(latent, widths[-1])
         self.mid_block = MidBlock(widths[-1], groups)
-        self.up_blocks = nn.ModuleList(UpBlock(a, b, layers, groups, i < last) for i, (a, b) in enumerate(links))
+        self.up_blocks = nn.ModuleList(UpBlock(a, b, blocks, groups, i < last) for i, (a, b) in enumerate(links))
         self.conv_norm_out, self.conv_out = norm(groups, widths[0]), level(widths[0], out)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -179,9 +179,9 @@ class Decoder(nn.Module):
 class KLEncoder(nn.Module):
     """A picture `(N, channels, H, W)` to mean and log variance of its latent, `(N, 2 latent, h, w)`."""
 
-    def __init__(self, channels: int, latent: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(self, channels: int, latent: int, widths: Sequence[int], blocks: int, groups: int) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, 2 * latent, widths, layers)
+        self.encoder = Encoder(channels, 2 * latent, widths, blocks, groups)
         self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,10 +194,10 @@ class KLEncoder(nn.Module):
 class KLDecoder(nn.Module):
     """A latent `(N, latent, h, w)` to a picture `(N, out, H, W)`."""
 
-    def __init__(self, latent: int, out: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(self, latent: int, out: int, widths: Sequence[int], blocks: int, groups: int) -> None:
         super().__init__()
         self.post_quant_conv = nn.Conv2d(latent, latent, 1)
-        self.decoder = Decoder(latent, out, widths, layers)
+        self.decoder = Decoder(latent, out, widths, blocks, groups)
 
     def forward(self, z: Tensor) -> Tensor:
         """The picture, channels first."""
@@ -211,15 +211,17 @@ class LatentEncoder(nn.Module):
 
     Data that are no pictures count as pictures of one row, and sides that cannot be halved so often are filled up.
 
-    >>> LatentEncoder((32, 32, 3), latent=4, widths=(8, 16, 16), layers=1)(torch.zeros(5, 32, 32, 3)).shape
-    torch.Size([5, 8, 8, 4, 2])
+    >>> LatentEncoder((32, 32, 3), latent=4, widths=(8, 16), blocks=1)(torch.zeros(5, 32, 32, 3)).shape
+    torch.Size([5, 16, 16, 4, 2])
     """
 
-    def __init__(self, x_shape: Sequence[int], latent: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(
+        self, x_shape: Sequence[int], latent: int, widths: Sequence[int], blocks: int, groups: int | None = None
+    ) -> None:
         super().__init__()
         canvas = Canvas.of(x_shape, halvings(widths))
         self.x_shape, self.grid, self.latent = tuple(x_shape), canvas.grid, latent
-        picture = KLEncoder(canvas.channels, latent, widths, layers)
+        picture = KLEncoder(canvas.channels, latent, widths, blocks, grouping(widths, groups))
         self.body = Leading(nn.Sequential(canvas.enter(), picture), event=len(self.x_shape))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -233,15 +235,23 @@ class LatentEncoder(nn.Module):
 class LatentDecoder(nn.Module):
     """`LatentEncoder` backwards: `(..., h, w, c)` to `(..., *x_shape, per_value)`, or `(..., *x_shape)` if that is 1.
 
-    >>> LatentDecoder((32, 32, 3), latent=4, per_value=1, widths=(8, 16, 16), layers=1)(torch.zeros(5, 8, 8, 4)).shape
+    >>> LatentDecoder((32, 32, 3), latent=4, per_value=1, widths=(8, 16), blocks=1)(torch.zeros(5, 16, 16, 4)).shape
     torch.Size([5, 32, 32, 3])
     """
 
-    def __init__(self, x_shape: Sequence[int], latent: int, per_value: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(
+        self,
+        x_shape: Sequence[int],
+        latent: int,
+        per_value: int,
+        widths: Sequence[int],
+        blocks: int,
+        groups: int | None = None,
+    ) -> None:
         super().__init__()
         canvas = Canvas.of(x_shape, halvings(widths))
         self.event = (*canvas.grid, latent)
-        picture = KLDecoder(latent, canvas.channels * per_value, widths, layers)
+        picture = KLDecoder(latent, canvas.channels * per_value, widths, blocks, grouping(widths, groups))
         self.last = [picture.decoder.conv_out]  # a list is no child module, and it is one already
         self.body = Leading(nn.Sequential(_ChannelsFirst(), picture, canvas.leave(per_value)), event=3)
 
@@ -267,16 +277,16 @@ class _ChannelsFirst(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
-def through(x: Tensor, *layers: nn.Module) -> Tensor:
+def through(x: Tensor, *blocks: nn.Module) -> Tensor:
     """x through one layer after another."""
-    for layer in layers:
+    for layer in blocks:
         x = layer(x)
     return x
 
 
-def row_of_blocks(first: int, width: int, layers: int, groups: int) -> nn.ModuleList:
+def row_of_blocks(first: int, width: int, blocks: int, groups: int) -> nn.ModuleList:
     """Residual blocks of one width, of which the first comes from another."""
-    return nn.ModuleList(ResnetBlock(first if i == 0 else width, width, groups) for i in range(layers))
+    return nn.ModuleList(ResnetBlock(first if i == 0 else width, width, groups) for i in range(blocks))
 
 
 def level(shallow: int, deep: int) -> nn.Conv2d:
@@ -292,6 +302,14 @@ def shortcut(shallow: int, deep: int) -> nn.Module:
 def norm(groups: int, width: int) -> nn.GroupNorm:
     """Normalisation of a datum's channels in groups; it sees no other datum of the batch."""
     return nn.GroupNorm(groups, width, EPSILON)
+
+
+def grouping(widths: Sequence[int], groups: int | None) -> int:
+    """The groups that are asked for, refused where they do not divide all widths; for None, `groups_of`."""
+    chosen = groups_of(widths) if groups is None else groups
+    if any(width % chosen for width in widths):
+        raise InputError(f"{chosen} groups do not divide all of the widths {tuple(widths)}; choose a number that does")
+    return chosen
 
 
 def groups_of(widths: Sequence[int]) -> int:

@@ -31,6 +31,7 @@ def first_stage(
     latent: Count = 4,
     hidden: parts.Widths = None,
     blocks: Count = 1,
+    groups: Count | None = None,
     likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 0.01,
     perceptual: NonNegative = 1.0,
@@ -52,6 +53,7 @@ def first_stage(
         latent: channels of z on each place of its grid.
         hidden: channels of each grid, from the picture's; each but the last is halved.
         blocks: residual ones on each grid on the way down; there is one more on the way up.
+        groups: in which channels are normalised; by default as many as divide all widths, up to 32, of four or more.
         beta: weight of the rate, KL(q(z|x) ‖ N(0, I)) in nats; small, so that z is not noise but stays near unit size.
         perceptual: nats of a value that one unit of distance between features is worth; 0 leaves them out, and of
             unordered codes they are left out in any case.
@@ -63,8 +65,8 @@ def first_stage(
     """
     x, widths = parts.only_variable(spec), SUGGESTED if hidden is None else hidden
     name = likelihood_of(likelihood, x)
-    inward = LatentEncoder(x.shape, latent, widths, blocks)
-    outward = LatentDecoder(x.shape, latent, parts.family(name).per_value(x), widths, blocks)
+    inward = LatentEncoder(x.shape, latent, widths, blocks, groups)
+    outward = LatentDecoder(x.shape, latent, parts.family(name).per_value(x), widths, blocks, groups)
     ends = framed(x, name, inward, outward)
     looks = [
         perceptual * Perceptual(_FEATURES[features](x.shape), x.name) if perceptual else None,
