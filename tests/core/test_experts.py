@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch import distributions as D
-from two_sides import TwoSides, reads
 
 from agree import LIMIT, assert_close, assert_mean, z_scores
 from lowerbound.core import (
@@ -19,21 +18,17 @@ from lowerbound.core import (
     EqualMixture,
     Latent,
     MixtureOfProducts,
-    ProductOfExperts,
     log_marginal,
     powerset,
     singles,
     standard_normal,
 )
 from lowerbound.core.experts import Normals, Opinions
+from two_sides import TwoSides, poe, reads
 
 pytestmark = pytest.mark.usefixtures("double")
 
 MIXTURES = {"moe": singles, "mopoe": powerset}
-
-
-def poe(toy: TwoSides, shrink: float = 1.0) -> Latent:
-    return Latent(standard_normal(toy.latent), ProductOfExperts(toy.encoders(shrink)), toy.likelihood(), reads)
 
 
 def mixture(toy: TwoSides, form: str, shrink: float = 1.0) -> Latent:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_experts import poe
 from torch import Tensor
 from torch.distributions import kl_divergence
-from two_sides import TwoSides, reads
 
 from agree import assert_close, refused
 from lowerbound.core import (
@@ -24,6 +22,7 @@ from lowerbound.core import (
     singles,
     standard_normal,
 )
+from two_sides import TwoSides, poe, reads
 
 pytestmark = pytest.mark.usefixtures("double")
 

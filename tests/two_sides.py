@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from lowerbound.core import Batch, Encoders, Homoscedastic
+from lowerbound.core import Batch, Encoders, Homoscedastic, Latent, ProductOfExperts, standard_normal
 from lowerbound.core.experts import observed_at_all
 from toys import Affine, Head, LinearGaussian
 
@@ -58,6 +58,11 @@ class TwoSides:
         if not seen:
             return torch.zeros(())
         return self.joint(seen).log_prob(torch.cat([one.x[name][0] for name in seen]))
+
+
+def poe(toy: TwoSides, shrink: float = 1.0) -> Latent:
+    """The model with the true posterior; or with each message's mean shrunk."""
+    return Latent(standard_normal(toy.latent), ProductOfExperts(toy.encoders(shrink)), toy.likelihood(), reads)
 
 
 def reads(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
