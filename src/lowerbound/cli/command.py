@@ -18,6 +18,7 @@ import tyro
 from lowerbound.cli import (
     cluster,
     describe,
+    exchange,
     explore,
     gap,
     generate,
@@ -51,6 +52,9 @@ VERBS: dict[str, type[Verb]] = {
     "cluster": cluster.Cluster,
     "encode": generate.Encode,
     "decode": generate.Decode,
+    "latents": exchange.LatentsOf,
+    "export": exchange.Export,
+    "import": exchange.Import,
     "features": judge.Features,
     "disentanglement": judge.Disentanglement,
     "quality": quality.Quality,
