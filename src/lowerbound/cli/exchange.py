@@ -52,7 +52,7 @@ class LatentsOf(OfRun):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Export(OfRun):
-    """Write a first stage's weights into a folder that diffusers' AutoencoderKL reads, its latents' scale among them."""
+    """Write a first stage's weights, and the scale of its latents, where diffusers' AutoencoderKL reads them."""
 
     to: Literal["diffusers"] = "diffusers"
     """Whose form."""

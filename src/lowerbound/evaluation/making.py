@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -116,8 +117,8 @@ def changed(values: Values, change: Callable[[Array], Array]) -> Values:
 
 def _codes(asking: Asking, z: object, width: int) -> Tensor:
     found = checked_array("the codes", "z", as_array(z, "the codes")).astype(np.float64)
-    if found.shape[1:] != (width,):
+    if math.prod(found.shape[1:]) != width:  # latents in their own shape are as good as laid out in rows
         raise InputError(f"the codes have rows of shape {found.shape[1:]}, but the model's codes are {(width,)}")
     if not np.isfinite(found).all():
         raise InputError("the codes hold NaN or infinite values; give finite ones")
-    return torch.from_numpy(found).to(asking.device, torch.get_default_dtype())
+    return torch.from_numpy(found.reshape(-1, width)).to(asking.device, torch.get_default_dtype())
