@@ -69,6 +69,11 @@ class Fitted:
         """Where the weights are."""
         return self._asking.device
 
+    @property
+    def usual(self) -> bool:
+        """Whether rows of data are told their own conditions, where they have some, and not what `given` said."""
+        return self._asking.own
+
     def given(self, condition: Any) -> Fitted:
         """The same model told something: its verbs are then of p(x|z,c), q(z|x,c) and log p(x|c).
 
@@ -84,6 +89,15 @@ class Fitted:
         other._asking = self._asking.told(condition)
         other._origin = self  # whose end is the end of a run without a folder of its own
         return other
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the labels are called that the model is told, in the order of `sample_each`.
+
+        Raises:
+            InputError: a model that is told no labels.
+        """
+        return making.labels_of(self._asking)
 
     def sample(self, n: int, seed: int = 0, mean: bool = True) -> Values:
         """n new data: z ~ p(z), then E[x|z], or with mean=False a draw of p(x|z)."""
@@ -135,9 +149,8 @@ class Fitted:
         Raises:
             InputError: a model that is told no labels, or gives no bound on log p(x|c).
         """
-        names = making.labels_of(self._asking)
-        log_p = [self.given(name).log_prob(x, particles, seed) for name in names]
-        return labelled_by(names, np.stack(log_p, 1), shares)
+        log_p = [self.given(name).log_prob(x, particles, seed) for name in self.labels]
+        return labelled_by(self.labels, np.stack(log_p, 1), shares)
 
     def encode(self, x: Values) -> Array:
         """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
@@ -150,6 +163,14 @@ class Fitted:
     def decode(self, z: Array) -> Values:
         """E[x|z] of codes (N, D)."""
         return making.decoded(self._asking, z)
+
+    def decode_each(self, z: Array) -> Values:
+        """E[x|z] of codes (N, D) under each of the C labels that the model is told, (C, N, ...), in their order.
+
+        Raises:
+            InputError: a model that is told no labels.
+        """
+        return making.decoded_each(self._asking, z)
 
     def reconstruct(self, x: Values) -> Values:
         """E[x|z] at z = E[z|x]."""

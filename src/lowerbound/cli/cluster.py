@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.cli.drawing import picture
-from lowerbound.cli.explore import listed
-from lowerbound.cli.generate import columns
+from lowerbound.cli.generate import columns, listed
 from lowerbound.cli.output import Output
 from lowerbound.cli.selection import Which, arrays, labelled, labels
 from lowerbound.cli.verb import Answer, Flat, OfRun, Switch

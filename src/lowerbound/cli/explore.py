@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 import tyro
 
 from lowerbound.arguments import Count, conformed
+from lowerbound.cli.condition import Condition
 from lowerbound.cli.drawing import picture
-from lowerbound.cli.generate import columns, written
+from lowerbound.cli.generate import columns, listed, written
 from lowerbound.cli.output import Output, refuse_ending, refuse_existing
-from lowerbound.cli.selection import Which, arrays, first, labelled, labels, one
+from lowerbound.cli.selection import Which, arrays, few, labelled, labels, numbered, one
 from lowerbound.cli.verb import Answer, Flat, OfRun
 from lowerbound.errors import InputError
 
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Interpolate(OfRun):
-    """Go from one datum to another along a path between their codes."""
+    """Go from one datum to another along a path between their codes.
+
+    A model that is told something is told the condition of the one at the start and of the other at the end, and what
+    lies between on the way.
+    """
 
     start: Annotated[int, tyro.conf.arg(name="from")]
     """Row of the split (from 0) at which to start."""
@@ -39,14 +44,15 @@ class Interpolate(OfRun):
     kind: Literal["linear", "spherical"] = "spherical"
     """The straight line, or the arc on which the prior has its mass."""
     rows: Flat[Which] = field(default=Which())
+    condition: Flat[Condition] = field(default=Condition())
     output: Flat[Output]
 
     def answer(self) -> Answer:
         self.output.check()
         model = self.open()
-        rows = self.rows.of(model)
-        a, b = one(rows, self.start), one(rows, self.end)
-        x = columns(model, model.interpolate(a, b, self.steps, self.kind))
+        ends = numbered(self.rows.of(model), self.start, self.end)
+        told = self.condition.tell(model, ends)
+        x = columns(model, told.interpolate(one(ends, 0), one(ends, 1), self.steps, self.kind))
         self.output.write(x, lambda: picture(model, x, across=self.steps))
         return written(self.output, count=self.steps)
 
@@ -68,14 +74,17 @@ class Traverse(OfRun):
     reach: float = 2.0
     """How far each way, in standard deviations of the dimension."""
     rows: Flat[Which] = field(default=Which())
+    condition: Flat[Condition] = field(default=Condition())
     output: Flat[Output]
 
     def answer(self) -> Answer:
         self.output.check()
         model = self.open()
         rows = self.rows.of(model)
-        start = None if self.row is None else one(rows, self.row)
-        found = model.traverse(arrays(rows), start, self.dims, self.steps, self.reach)
+        spread = self.condition.tell(model, rows).spread(arrays(rows))
+        left = None if self.row is None else numbered(rows, self.row)
+        start = None if left is None else one(left)
+        found = self.condition.tell(model, left).traverse(spread, start, self.dims, self.steps, self.reach)
         x = {name: listed(values) for name, values in columns(model, found.x).items()}
         self.output.write({**x, **places(found)}, lambda: picture(model, x, across=self.steps))
         facts = {"dims": list(found.dims), "values": found.values.tolist(), "out": str(self.output.out)}
@@ -108,6 +117,7 @@ class Attributes(OfRun):
     steps: int = 6
     """Data in a row."""
     rows: Flat[Which] = field(default=Which())
+    condition: Flat[Condition] = field(default=Condition())
     output: Flat[Output]
 
     def answer(self) -> Answer:
@@ -115,13 +125,13 @@ class Attributes(OfRun):
         model = self.open()
         rows = self.rows.of(model)
         along = self._direction(model)
-        x, strengths = first(leaving(rows, along), self.count), evenly(self.strength, self.steps)
-        shown = moved(model, x, along, strengths)
+        left, strengths = few(leaving(rows, along), self.count), evenly(self.strength, self.steps)
+        shown = moved(self.condition.tell(model, left), arrays(left), along, strengths)
         self.output.write(shown, lambda: picture(model, shown, across=self.steps))
         if self.keep:
             along.save(self.keep)
         facts = {"from": along.origin, "to": along.target, "counts": list(along.counts), "strengths": strengths}
-        return written(self.output, **facts, auroc=separation(model, rows, along))
+        return written(self.output, **facts, auroc=self._separation(model, rows, along))
 
     def _check(self) -> None:
         self.output.check()
@@ -138,7 +148,15 @@ class Attributes(OfRun):
         if self.use is not None:
             return Direction.load(self.use)
         rows = model.rows(self.rows.data, "train")
-        return model.attribute(arrays(rows), labels(rows), self.target, self.origin)
+        return self.condition.tell(model, rows).attribute(arrays(rows), labels(rows), self.target, self.origin)
+
+    def _separation(self, model: Fitted, rows: Rows, along: Direction) -> float | None:
+        """The area under the ROC curve of the codes' places along the direction; None without rows of both groups."""
+        if not labelled(rows):
+            return None
+        groups = leaving(rows, along), rows.where(labels(rows) == along.target)
+        codes = [self.condition.tell(model, group).encode(arrays(group)) for group in groups if group.count]
+        return along.separation(*codes) if len(codes) == 2 else None
 
 
 def places(found: Traversal) -> dict[str, np.ndarray]:
@@ -165,11 +183,6 @@ def moved(model: Fitted, x: dict[str, np.ndarray], along: Direction, strengths: 
     return {name: listed(np.stack([each[name] for each in found], 1)) for name in found[0]}
 
 
-def listed(values: np.ndarray) -> np.ndarray:
-    """Rows of several, (R, S, ...), as one list, (R·S, ...)."""
-    return values.reshape(-1, *values.shape[2:])
-
-
 def leaving(rows: Rows, along: Direction) -> Rows:
     """The rows of the group that the direction leaves, as far as these are labelled."""
     if not labelled(rows):
@@ -179,11 +192,3 @@ def leaving(rows: Rows, along: Direction) -> Rows:
     if not found.count:
         raise InputError("the split has no row of the group that the direction leaves; choose another split (--split)")
     return found
-
-
-def separation(model: Fitted, rows: Rows, along: Direction) -> float | None:
-    """The area under the ROC curve of the codes' places along the direction; None without rows of both groups."""
-    if not labelled(rows):
-        return None
-    here, there = leaving(rows, along), rows.where(labels(rows) == along.target)
-    return along.separation(*(model.encode(arrays(group)) for group in (here, there))) if there.count else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.arguments import Count, conformed
+from lowerbound.cli.condition import Condition
 from lowerbound.cli.output import refuse_ending, refuse_existing
 from lowerbound.cli.progress import watcher
 from lowerbound.cli.selection import Which
@@ -28,6 +29,7 @@ class Gap(OfRun):
     """
 
     rows: Flat[Which] = field(default=Which())
+    condition: Flat[Condition] = field(default=Condition())
     count: int = 100
     """Rows, the first of the split; a row takes a second of one core or less."""
     steps: int = 500
@@ -48,10 +50,10 @@ class Gap(OfRun):
 
         self._check()
         effort = Effort(steps=self.steps, particles=self.particles, anneal=self.anneal)
-        model = self.open()
+        model = self.condition.tell(self.open())
         watch = watcher(self.common, "rows")
         figures = model.gap(self.rows.data, self.rows.split, self.count, effort, self.seed, watch)
-        if model.run is not None and figures["fingerprint"] == model.spec.fingerprint:
+        if model.run is not None and model.usual and figures["fingerprint"] == model.spec.fingerprint:
             write_json(gaps_kept_at(model.run.path, self.rows.split), figures)
         self._draw(figures)
         return Answer({**figures, "out": str(self.out)} if self.out else figures, table(figures))

@@ -63,7 +63,8 @@ class Anomaly(OfRun):
     """Score rows by how strange they are to the model, and say how well each score finds the anomalies.
 
     Scores: −log p(x), its parts the rate and the distortion, and the squared error of the reconstruction; a model
-    without a bound on log p(x) has the last two. An area under the ROC curve of 0.5 is chance, 1 perfect.
+    without a bound on log p(x) has the last two. An area under the ROC curve of 0.5 is chance, 1 perfect. A model that
+    is told c is told each row's own if all have one, else nothing.
     """
 
     against: str | None = None
@@ -85,8 +86,9 @@ class Anomaly(OfRun):
     def answer(self) -> Answer:
         output = self._checked()
         model = self.open()
-        x, about = self._rows(model)
-        scores = model.scores(x, self.particles, self.seed, watcher(self.common, "rows"))
+        groups, about = self._rows(model)
+        x, told = side_by_side([arrays(group) for group in groups]), telling(model, groups)
+        scores = told.scores(x, self.particles, self.seed, watcher(self.common, "rows"))
         if output:
             output.write({**scores, **about})
         found = found_by(scores, about)
@@ -104,24 +106,42 @@ class Anomaly(OfRun):
             output.check(pictures=False)
         return output
 
-    def _rows(self, model: Fitted) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def _rows(self, model: Fitted) -> tuple[list[Rows], dict[str, np.ndarray]]:
         """What to score; and beside it each row's number and, where it is known, whether it is an anomaly."""
         rows = self.rows.of(model).where(slice(self.count))
         if self.label is not None:
-            return arrays(rows), {"row": rows.numbers, "anomaly": marked(rows, self.label)}
+            return [rows], {"row": rows.numbers, "anomaly": marked(rows, self.label)}
         if self.against is not None:
             return beside(rows, model.rows(self.against, self.rows.split).where(slice(self.count)))
-        return arrays(rows), {"row": rows.numbers}
+        return [rows], {"row": rows.numbers}
 
 
-def beside(ordinary: Rows, strange: Rows) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The values of both, with their row numbers and which are strange."""
+def beside(ordinary: Rows, strange: Rows) -> tuple[list[Rows], dict[str, np.ndarray]]:
+    """Both, with their row numbers and which are strange."""
     import numpy as np
 
-    groups = arrays(ordinary), arrays(strange)
     marks = np.repeat([False, True], [ordinary.count, strange.count])
-    x = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
-    return x, {"row": np.concatenate([ordinary.numbers, strange.numbers]), "anomaly": marks}
+    return [ordinary, strange], {"row": np.concatenate([ordinary.numbers, strange.numbers]), "anomaly": marks}
+
+
+def side_by_side(groups: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The rows of all, one group after another."""
+    import numpy as np
+
+    return {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+
+
+def telling(model: Fitted, groups: list[Rows]) -> Fitted:
+    """The model that is told each row's own condition, if all have one that it knows; or as it is."""
+    import numpy as np
+
+    from lowerbound.evaluation.conditions import own
+
+    if model.setup.condition is None:
+        return model
+    each = [own(model.setup.condition.variable, group) for group in groups]
+    known = [found for found in each if found is not None]
+    return model.given(np.concatenate(known)) if len(known) == len(each) else model
 
 
 def found_by(scores: dict[str, np.ndarray], about: dict[str, np.ndarray]) -> dict[str, Any]:

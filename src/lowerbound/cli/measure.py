@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from lowerbound.cli.condition import Condition
 from lowerbound.cli.output import Output
 from lowerbound.cli.progress import watcher
 from lowerbound.cli.selection import Which, arrays
@@ -29,10 +30,12 @@ Draws = int | Literal["auto"]
 class Evaluate(OfRun):
     """Log-likelihood, bounds, diagnostics and the use made of the latent, each with its standard error.
 
-    On the run's own data the figures are also kept in the run's folder, as evaluation-SPLIT.json.
+    On the run's own data the figures are also kept in the run's folder, as evaluation-SPLIT.json, unless something is
+    told in place of the rows' own conditions. Of a model that is told c they are of p(x|c).
     """
 
     rows: Flat[Which] = field(default=Which())
+    condition: Flat[Condition] = field(default=Condition())
     particles: Draws = 5000
     """Draws of z a datum, for log p(x) by importance sampling; auto is as many as each takes, up to 12,800."""
     seed: int = 0
@@ -42,7 +45,8 @@ class Evaluate(OfRun):
 
     def answer(self) -> Answer:
         model = self.open()
-        figures = evaluated(model, self.rows, self.particles, self.common, self.seed, self.precision)
+        told = self.condition.tell(model)
+        figures = evaluated(told, self.rows, self.particles, self.common, self.seed, self.precision)
         return Answer(figures, table(figures))
 
 
@@ -58,6 +62,7 @@ class LogProb(OfRun):
     """
 
     rows: Flat[Which] = field(default=Which(split="all"))
+    condition: Flat[Condition] = field(default=Condition())
     method: Literal["importance", "refined", "ais"] = "importance"
     """Importance sampling from the encoder's posterior, from one fitted to each datum, or annealed."""
     particles: Draws = 1000
@@ -73,7 +78,7 @@ class LogProb(OfRun):
         self.output.check(pictures=False)
         model = self.open()
         rows = self.rows.of(model)
-        columns = self._columns(model, arrays(rows))
+        columns = self._columns(self.condition.tell(model, rows), arrays(rows))
         log_p = columns.pop("log_p")
         self.output.write({"log_p": log_p, "row": rows.numbers, **columns})
         facts = {"count": len(log_p), "method": self.method, "units": "nats", "mean": float(log_p.mean())}
@@ -106,7 +111,7 @@ def evaluated(
 ) -> dict[str, Any]:
     """The figures of a split; those of a run's own data are also kept in its folder."""
     figures = model.evaluate(rows.data, rows.split, particles, seed, watcher(common, "rows"), precision)
-    if model.run is not None and figures["fingerprint"] == model.spec.fingerprint:
+    if model.run is not None and model.usual and figures["fingerprint"] == model.spec.fingerprint:
         write_json(kept_at(model.run.path, rows.split), figures)
     return figures
 
@@ -119,7 +124,8 @@ def kept_at(run: Path, split: str) -> Path:
 def table(figures: dict[str, Any]) -> str:
     """The figures of an evaluation as lines for a terminal."""
     head = f"{figures['count']:,} {figures['split']} rows of {figures['data']}, nats a datum (mean ± standard error)"
-    return "\n".join([head, *(f"  {name:<18} {words}" for name, words in _lines(figures) if words)])
+    told = [f"  {'told':<18} {figures['told']}"] if "told" in figures else []
+    return "\n".join([head, *told, *(f"  {name:<18} {words}" for name, words in _lines(figures) if words)])
 
 
 def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:

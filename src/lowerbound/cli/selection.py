@@ -36,15 +36,27 @@ def arrays(rows: Rows) -> dict[str, np.ndarray]:
 
 def first(rows: Rows, count: int) -> dict[str, np.ndarray]:
     """The same of the first rows, at least one."""
-    count = conformed("count", count, Count)
-    return {name: values[:count] for name, values in arrays(rows).items()}
+    return arrays(few(rows, count))
 
 
-def one(rows: Rows, number: int) -> dict[str, np.ndarray]:
+def few(rows: Rows, count: int) -> Rows:
+    """The first rows, at least one."""
+    return rows.where(slice(conformed("count", count, Count)))
+
+
+def numbered(rows: Rows, *numbers: int) -> Rows:
+    """The rows of these numbers."""
+    for number in numbers:
+        if not 0 <= number < rows.count:
+            raise InputError(f"the split has rows 0 to {rows.count - 1}, and no row {number}")
+    import numpy as np
+
+    return rows.where(np.array(numbers))
+
+
+def one(rows: Rows, number: int = 0) -> dict[str, np.ndarray]:
     """One datum."""
-    if not 0 <= number < rows.count:
-        raise InputError(f"the split has rows 0 to {rows.count - 1}, and no row {number}")
-    return {name: values[number] for name, values in arrays(rows).items()}
+    return {name: values[0] for name, values in arrays(numbered(rows, number)).items()}
 
 
 def labelled(rows: Rows) -> bool:

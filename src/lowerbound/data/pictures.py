@@ -32,20 +32,26 @@ def read_pictures(folder: Path) -> Raw:
         InputError: naming the first picture that cannot be read, or is unlike the first one.
     """
     paths = _paths(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        x = _decode_all(paths)
+    x = _decode_all(paths)
     below = paths[0].parent != folder
     labels = np.array([path.parent.name for path in paths]) if below else None
     return Raw(folder.resolve().name, named(folder), {"x": x}, labels)
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """One such file, (H, W) or (H, W, 3) bytes, black 0 and white 255."""
+    found: np.ndarray = _decode_all([path])[0]
+    return found * np.uint8(255) if _checked_form(path).mode == "1" else found
+
+
 def _decode_all(paths: list[Path]) -> np.ndarray:
-    like = _checked_form(paths[0])
-    x = allocate((len(paths), *like.shape), np.dtype(np.uint8))
-    with ThreadPoolExecutor() as pool:
-        for row, values in enumerate(pool.map(lambda path: _decode(path, like, paths[0]), paths)):
-            x[row] = values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        like = _checked_form(paths[0])
+        x = allocate((len(paths), *like.shape), np.dtype(np.uint8))
+        with ThreadPoolExecutor() as pool:
+            for row, values in enumerate(pool.map(lambda path: _decode(path, like, paths[0]), paths)):
+                x[row] = values
     return x
 
 

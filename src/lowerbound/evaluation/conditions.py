@@ -21,6 +21,10 @@ from lowerbound.errors import InputError
 Array = np.ndarray
 
 
+class UnknownWords(UserWarning):
+    """A text has words that its encoder makes nothing of."""
+
+
 def stored(variable: Variable, condition: Any) -> Tensor:
     """One condition or several, as `Batch.c` holds them, (R, W).
 
@@ -123,7 +127,7 @@ def _embedded(variable: Variable, condition: Any) -> Array:
     texts = [condition] if isinstance(condition, str) else [str(each) for each in condition]
     found = read_captions(encoder(variable.encoder), np.array(texts))
     if found.unknown.captions:
-        warnings.warn(str(found.unknown), stacklevel=2)
+        warnings.warn(str(found.unknown), UnknownWords, stacklevel=2)
     return found.vectors
 
 

@@ -67,6 +67,11 @@ def decoded(asking: Asking, z: object) -> Values:
         return rawdata.joined([rawdata.means(asking.setup, asking.spec, part) for part in px])
 
 
+def decoded_each(asking: Asking, z: object) -> Values:
+    """E[x|z] of codes (N, D) under each of the labels, (C, N, ...)."""
+    return stacked([decoded(asking.told(name), z) for name in labels_of(asking)])
+
+
 def variations(asking: Asking, x: Values, n: int, seed: int, mean: bool) -> Values:
     """n data like each row, (N, n, ...): of z ~ q(z|x,c)."""
     with asking.drawing(seed, "variations"):
