@@ -24,7 +24,7 @@ from scipy.special import logsumexp
 import lowerbound
 from _harness import RESULTS, ROOT, record
 from lowerbound import plots
-from lowerbound.cli.explore import listed
+from lowerbound.cli.generate import listed
 from lowerbound.data.rows import Rows
 from lowerbound.evaluation.classifier import classifier
 from lowerbound.evaluation.coherence import coherence
