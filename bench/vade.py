@@ -28,7 +28,7 @@ import numpy as np
 import lowerbound
 from _harness import RESULTS, ROOT, record
 from lowerbound import plots
-from lowerbound.cli.explore import listed
+from lowerbound.cli.generate import listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.clustering import agreement
 from lowerbound.files import write_json
