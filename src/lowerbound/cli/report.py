@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from lowerbound.cli.condition import Condition
 from lowerbound.cli.drawing import comparison, is_picture, picture
 from lowerbound.cli.gap import bars, gaps_kept_at
-from lowerbound.cli.generate import columns
+from lowerbound.cli.generate import columns, listed
 from lowerbound.cli.measure import evaluated, kept_at
 from lowerbound.cli.output import refuse_existing
-from lowerbound.cli.selection import Which, first, one
+from lowerbound.cli.selection import Which, arrays, few, first, numbered, one
 from lowerbound.cli.verb import Answer, Flat, OfRun, Switch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lowerbound.data.rows import Rows
     from lowerbound.fitted import Fitted
     from lowerbound.plots import Drawing
@@ -30,6 +33,9 @@ PATHS, STEPS = 5, 10
 
 MAPPED = 2000
 """Codes on the latent map."""
+
+OWN = Condition()
+"""What each row is told: its own condition."""
 
 
 @final
@@ -105,25 +111,51 @@ def _curves(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
 
 
 def _pictures(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
-    samples = columns(model, model.sample(SHOWN))
-    yield "Samples: E[x|z] at draws of the prior", picture(model, samples, across=STEPS)
-    x = first(rows, SHOWN)
-    yield "Data, each above its reconstruction", comparison(model, x, columns(model, model.reconstruct(x)))
+    shown = few(rows, SHOWN)
+    x, told = arrays(shown), OWN.tell(model, shown)
+    about = model.setup.condition and model.setup.condition.variable
+    if about is None:
+        yield "Samples: E[x|z] at draws of the prior", picture(model, columns(model, model.sample(SHOWN)), across=STEPS)
+    elif about.labels and len(about.labels) <= SHOWN:
+        yield from _by_label(model, few(rows, STEPS))
+    else:
+        samples = columns(model, told.sample(shown.count))
+        yield "Data, each above a sample that is told the same", comparison(model, x, samples)
+    yield "Data, each above its reconstruction", comparison(model, x, columns(model, told.reconstruct(x)))
     yield "Spherical interpolations between data", _paths(model, rows)
+
+
+def _by_label(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:
+    """Samples under every label, and data under every label."""
+    import numpy as np
+
+    words, x = f"a row for each of the labels {', '.join(model.labels)}", arrays(rows)
+    samples = columns(model, model.sample_each(STEPS))
+    yield f"Samples: {words}; down a column one draw of z", _rows_of(model, samples)
+    others = columns(model, model.decode_each(OWN.tell(model, rows).encode(x)))
+    both = {name: np.concatenate([x[name][None], found]) for name, found in others.items()}
+    yield f"Data in the first row, then told otherwise with their z kept: {words}", _rows_of(model, both)
+
+
+def _rows_of(model: Fitted, x: Mapping[str, np.ndarray]) -> Drawing:
+    """Data (R, S, ...) as R rows of a picture."""
+    across = next(iter(x.values())).shape[1]
+    return picture(model, {name: listed(values) for name, values in x.items()}, across)
 
 
 def _paths(model: Fitted, rows: Rows) -> Drawing:
     import numpy as np
 
-    pairs = [(one(rows, 2 * i), one(rows, 2 * i + 1)) for i in range(min(PATHS, rows.count // 2))]
-    found = [columns(model, model.interpolate(a, b, STEPS, "spherical")) for a, b in pairs]
-    return picture(model, {name: np.concatenate([each[name] for each in found]) for name in found[0]}, across=STEPS)
+    pairs = [numbered(rows, 2 * i, 2 * i + 1) for i in range(min(PATHS, rows.count // 2))]
+    found = [columns(model, OWN.tell(model, two).interpolate(one(two, 0), one(two, 1), STEPS)) for two in pairs]
+    return _rows_of(model, {name: np.stack([each[name] for each in found]) for name in found[0]})
 
 
 def _map(model: Fitted, rows: Rows) -> Drawing:
     from lowerbound import plots
 
-    means, condition = model.encode(first(rows, MAPPED)), rows.spec.condition
+    shown, condition = few(rows, MAPPED), rows.spec.condition
+    means = OWN.tell(model, shown).encode(arrays(shown))
     if rows.condition is None or condition is None or condition.kind != "category" or condition.shape:
         return plots.latent_map(means)
     return plots.latent_map(means, rows.condition[:MAPPED], condition.labels)
@@ -143,9 +175,11 @@ def facts(run: Run) -> dict[str, dict[str, Any]]:
     record, spec = run.record, run.record.data
     rows = {"name": spec.name, "rows": spec.count, "splits": dict(spec.splits), "fingerprint": spec.fingerprint}
     variables = {v.name: f"{v.kind} {list(v.shape)}, {v.low:g} to {v.high:g}" for v in spec.variables}
+    about = spec.condition
+    told = {"condition": f"{about.kind} {list(about.shape)}, as {about.width:,} numbers"} if about else {}
     return {
         "Recipe": {"name": record.recipe, **record.arguments},
         "Training": record.settings.to_json(),
-        "Data": {**rows, **variables},
+        "Data": {**rows, **variables, **told},
         "Versions": dict(record.versions),
     }
