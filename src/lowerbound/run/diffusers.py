@@ -20,6 +20,7 @@ from lowerbound.arguments import Count, conformed
 from lowerbound.core import Batch, EvenLaplace
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.reading import Reading
+from lowerbound.data.spec import DataSpec
 from lowerbound.errors import InputError
 from lowerbound.files import write_json
 from lowerbound.nets.kl_autoencoder import KLDecoder, KLEncoder, ResnetBlock
@@ -153,9 +154,7 @@ def imported(folder: Path, out: Path, data: Dataset, reading: Reading | None) ->
     """
     layout, tensors = read(folder)
     recipe, arguments = registry.get("first-stage"), {**layout.arguments, "likelihood": "laplace-learned"}
-    with torch.device("meta"):
-        needed = recipe.build(data.spec, **arguments)
-    _require_same(outline_of(tensors), outline_of(weights_of(needed.model)))
+    _require_same(outline_of(tensors), _needed(layout, data.spec, arguments, most=len(tensors)))
     run = Run.create(out, recipe.name, arguments, data.spec, Settings(), reading)
     setup = run.draw()
     for half in halves(setup.model):
@@ -163,6 +162,19 @@ def imported(folder: Path, out: Path, data: Dataset, reading: Reading | None) ->
     price(setup, data)
     run.finish(modules_of(setup).state_dict(), "trained", {"steps": 0, "epoch_kept": 0, "validation_objective": None})
     return run
+
+
+def _needed(layout: Layout, spec: DataSpec, arguments: Mapping[str, Any], most: int) -> dict[str, str]:
+    """The outline of the network's weights, at most so many, without memory for their numbers."""
+    if layout.blocks * len(layout.widths) > most:
+        raise InputError(f"the config asks for more layers than the {most} tensors of the file are of")
+    try:
+        with torch.device("meta"):
+            return outline_of(weights_of(registry.get("first-stage").build(spec, **arguments).model))
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
+        raise InputError(f"the config asks for a network that cannot be built: {error}") from error
 
 
 @torch.no_grad()
