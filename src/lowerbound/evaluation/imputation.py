@@ -12,6 +12,7 @@ from torch.distributions import Categorical, Distribution, Independent
 
 from lowerbound.arguments import Count, NonNegativeInt, conformed
 from lowerbound.core import Batch, Enumerate, Marginal, Trace, summarise
+from lowerbound.core.evidence import Pinned
 from lowerbound.core.latent import named
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
@@ -91,11 +92,16 @@ def _imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> Impute
     trace = setup.model.trace(replace(setup.see(raw), shown=None), manner.particles, setup.estimator)
     if not trace.proper:
         raise InputError("the model encodes to points, which say nothing of what is missing; train one such as vae")
+    return of_trace(setup, spec, raw, trace, manner)
+
+
+def of_trace(setup: Setup, spec: DataSpec, raw: Batch, trace: Trace, manner: Manner) -> Imputed:
+    """The rows completed by particles that are there already, weighed by what was observed."""
     found = summarise(weights(trace))
     conditional = _Conditional(setup, spec, trace)
     centres = conditional.means() if manner.centre == "mean" else conditional.medians()
-    draws = (_filled(raw, drawn) for drawn in conditional.draws(manner.draws))
-    return Imputed(_filled(raw, centres), tuple(draws), found.ess, _khat(setup, found))
+    draws = (filled(raw, drawn) for drawn in conditional.draws(manner.draws))
+    return Imputed(filled(raw, centres), tuple(draws), found.ess, _khat(setup, found))
 
 
 def _khat(setup: Setup, found: Marginal) -> Tensor:
@@ -169,6 +175,8 @@ def _probabilities(px: Distribution) -> Tensor:
     """Of each code, (K, B, *shape, levels)."""
     if isinstance(px, Independent):
         return _probabilities(px.base_dist)
+    if isinstance(px, Pinned):
+        return _probabilities(px.base)
     assert isinstance(px, Categorical)
     return px.probs
 
@@ -180,7 +188,7 @@ def _picked(z: Tensor | Mapping[str, Tensor], index: Tensor) -> Any:
     return picked if isinstance(z, Mapping) else picked["z"]
 
 
-def _filled(raw: Batch, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def filled(raw: Batch, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The stored values, with those found where there were none."""
     whole = {}
     for name, values in raw.x.items():

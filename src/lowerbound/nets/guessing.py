@@ -1,4 +1,4 @@
-"""Networks that read part of a datum: a guess at all of it, a code of that part, and a guess corrected by z."""
+"""Networks that read part of a datum: one that guesses all of it, and one that is given that guess's code besides."""
 
 from __future__ import annotations
 
@@ -71,23 +71,8 @@ class Prompted(nn.Module):
 
     def __init__(self, reader: PartReader, guess: Guess) -> None:
         super().__init__()
-        # A list is no child module: the guess is saved where it is corrected.
-        self.reader, self.guesses = reader, [guess]
+        self.reader, self.guess = reader, guess
 
     def forward(self, c: Tensor | None = None) -> Tensor:
         """What the reader makes of them."""
-        return self.reader(c, self.guesses[0].code(c).detach())
-
-
-@final
-class Corrected(nn.Module):
-    """A guess, and what a decoder of z and of the guess's code adds to it; no gradient reaches the guess."""
-
-    def __init__(self, guess: Guess, outward: nn.Module) -> None:
-        super().__init__()
-        self.guess, self.outward = guess, outward
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The parameters of each value."""
-        code = self.guess.code(c).detach()
-        return self.guess.outward(code).detach() + self.outward(z, code)
+        return self.reader(c, self.guess.code(c).detach())

@@ -17,7 +17,7 @@ from lowerbound.data.masks import Hiding, MaskName, Masks
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import View, view_for
 from lowerbound.nets import SUGGESTED_HIDDEN, decoder, encoder
-from lowerbound.nets.guessing import Corrected, Guess, PartReader, Prompted
+from lowerbound.nets.guessing import Guess, PartReader, Prompted
 from lowerbound.nets.mlp import MLPDecoder, activate
 from lowerbound.nets.picture import PictureDecoder
 from lowerbound.recipes import bounds, latents, parts
@@ -46,12 +46,11 @@ def completing_vae(
 ) -> Setup:
     """Conditional VAE of what is hidden of a datum, given the rest of it: log p(x_hidden | x_observed).
 
-    p(z | x_observed), q(z | x_observed, x_hidden) and p(x_hidden | z, x_observed). A plain network guesses the hidden
-    values from the observed ones, trained for that by itself; its guess is corrected by what z says, and its code is
-    read by prior and decoder. Choose it to complete data of which always like parts are hidden; any VAE completes what
-    it was never trained for. Every datum is cut anew in each step, so q, `evaluate` and `log-prob` speak of what is
-    hidden by these masks. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured output representation using
-    deep conditional generative models", 2015.
+    p(z | x_observed), q(z | x_observed, x_hidden) and p(x_hidden | z). A plain network guesses the hidden values from
+    the observed ones, trained for that by itself, and the prior reads its code. Choose it to complete data of which
+    always like parts are hidden; any VAE completes what it was never trained for. Every datum is cut anew in each step,
+    and what `evaluate` and `log-prob` say is of what these masks hide. Kihyuk Sohn, Honglak Lee and Xinchen Yan,
+    "Learning structured output representation using deep conditional generative models", 2015.
 
     Args:
         latent: dimensions of z; 0 leaves the guess alone, the deterministic network that the model is to better.
@@ -86,6 +85,11 @@ class Sizes:
     activation: str
     read: parts.Reads
 
+    @property
+    def code(self) -> int:
+        """Numbers in the guess's code."""
+        return (*self.hidden, self.variable.size)[0]
+
     def reader(self, outputs: int, beside: int = 0) -> PartReader:
         """A reader of evidence, and of other numbers beside."""
         x = self.variable
@@ -97,10 +101,19 @@ class Sizes:
         x = self.variable
         return encoder(self.net, x.shape, outputs, self.hidden, self.activation, x.size * (1 + x.missing))
 
-    def outward(self, inputs: int, condition: int = 0) -> MLPDecoder | PictureDecoder:
+    def outward(self, inputs: int) -> MLPDecoder | PictureDecoder:
         """A decoder to the parameters of the likelihood."""
         x, per_value = self.variable, self.family.per_value(self.variable)
-        return decoder(self.net, inputs, x.shape, per_value, self.hidden, self.activation, condition)
+        return decoder(self.net, inputs, x.shape, per_value, self.hidden, self.activation)
+
+    def guess(self, outward: nn.Module) -> Guess:
+        """The plain network, by way of its code to that decoder."""
+        return Guess(self.reader(self.code), activate(self.activation), outward)
+
+    def start(self, mean: Tensor, *decoders: MLPDecoder | PictureDecoder) -> None:
+        """Have decoders begin with what gives the data their mean."""
+        for each in decoders:
+            each.start_at(self.family.start(mean, self.variable))
 
     def scaled(self, values: Tensor) -> Tensor:
         """Values as networks are given them."""
@@ -117,33 +130,42 @@ class Sizes:
 
 def completing(sizes: Sizes, latent: int, objective: Objective, view: View, hiding: Hiding) -> Setup:
     """The model under an objective, to which the guess's own is added; without z, the guess alone."""
-    x, width = sizes.variable, (*sizes.hidden, sizes.variable.size)[0]
-    start = sizes.outward(width)
-    guess = Guess(sizes.reader(width), activate(sizes.activation), start)
-    guessed = Pinning(sizes.family.build(guess, x))
-    if latent:
-        model = corrected(sizes, latent, guess, width)
-        objective = objective + Guessing(guessed, x.name)
-    else:
-        model, objective = alone(guessed, x.name), AnalyticELBO()
+    x, first = sizes.variable, sizes.outward(sizes.code)
+    guessed = Pinning(sizes.family.build(guess := sizes.guess(first), x))
+    second = sizes.outward(latent) if latent else first
     return Setup(
-        model,
+        led(sizes, latent, guess, second) if latent else alone(guessed, x.name),
         {x.name: view},
-        objective,
+        objective + Guessing(guessed, x.name) if latent else AnalyticELBO(),
         Pathwise(),
-        start=lambda means: start.start_at(sizes.family.start(means[x.name], x)),
+        start=lambda means: sizes.start(means[x.name], first, second),
         hiding=hiding,
         meters=lambda: (GuessMeter(guessed, x.name),),
     )
 
 
-def corrected(sizes: Sizes, latent: int, guess: Guess, width: int) -> Latent:
-    """The guess, corrected by z."""
+def led(sizes: Sizes, latent: int, guess: Guess, outward: nn.Module) -> Latent:
+    """A latent whose prior reads the guess's code beside what is observed, and whose decoder reads z alone.
+
+    A decoder that had the guess as well would begin by repeating it, and leave z unused for long.
+    """
     x = sizes.variable
-    prior = latents.gaussian(Prompted(sizes.reader(2 * latent, width), guess), latent)
+    prior = latents.gaussian(Prompted(sizes.reader(2 * latent, sizes.code), guess), latent)
     posterior = latents.gaussian(sizes.inward(2 * latent), latent)
-    told = Corrected(guess, sizes.outward(latent, width))
-    return Latent(prior, posterior, {x.name: Pinning(sizes.family.build(told, x))}, sizes.whole)
+    told = Pinning(_OfLatent(sizes.family.build(outward, x)))
+    return Latent(prior, posterior, {x.name: told}, sizes.whole)
+
+
+@final
+class _OfLatent(Conditional):
+    """A likelihood that reads z and nothing of the evidence."""
+
+    def __init__(self, part: Conditional) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *given: object) -> Distribution:
+        return self.part(given[0])
 
 
 def alone(guessed: Pinning, name: str) -> Latent:
