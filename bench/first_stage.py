@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from functools import partial
@@ -23,7 +24,13 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 import lowerbound
+from _harness import ROOT, record
+from lowerbound import plots
 from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.evaluation.classifier import Classifier, classifier
+from lowerbound.evaluation.pictures import psnr, ssim
+from lowerbound.evaluation.quality import compared
+from lowerbound.plots import write_png
 from lowerbound.recipes import get
 from lowerbound.run.folder import Run
 from lowerbound.run.settings import Settings
@@ -36,6 +43,16 @@ STAGE_SETTINGS = {"epochs": 2, "batch_size": 64, "lr": 0.001, "lr_warmup": 100, 
 FLOW = {"hidden": [64, 128], "blocks": 1, "steps": 5}
 PATCH = {"pixels": 4, "latents": 1}
 LEG = {"epochs": 2, "batch_size": 128, "lr": 0.0006, "schedule": "constant", "ema": 0.999, "clip": 1.0}
+
+SAMPLES, STEPS, SHOWN = 2000, 10, 32
+"""Pictures that are compared, midpoint steps by which they are drawn (two evaluations each), and how many are shown."""
+
+IMAGES = ROOT / "docs" / "images"
+COMMAND = "python bench/first_stage.py --out FOLDER measure"
+STAGE_TITLE = "A first stage on CIFAR-10"
+PRIOR_TITLE = "The same flow over latents and over pixels of CIFAR-10"
+STAGE_NOTES = ""
+PRIOR_NOTES = ""
 
 
 def stage(folder: Path) -> None:
@@ -110,6 +127,100 @@ def ending(run: Path) -> Path:
     return run.parent / f"{run.name}.end.safetensors"
 
 
+def measure(folder: Path) -> None:
+    """Every figure, the pictures and the page."""
+    data = load_data("cifar10")
+    judge, model = classifier(data), lowerbound.load(folder / "stage")
+    record("first_stage", STAGE_TITLE, COMMAND, [stage_row(folder, model, data, judge)], STAGE_NOTES)
+    real, others = (few(data.split(name).array("x")) for name in ("test", "train"))
+    found = [(space, number, sampled(folder, model, space, number)) for space, number in trained_legs(folder)]
+    seen = judge.features(real)
+    plain = {"other training pictures": others, "reconstructions of the test pictures": model.reconstruct(real)}
+    rows = [{"what": name, **compare(seen, judge.features(x))} for name, x in plain.items()]
+    for space, number, (x, spent) in found:
+        costs = cost_row(folder, space, number, spent)
+        rows.append({"what": f"flow over {space}", **compare(seen, judge.features(x)), **costs})
+    record("latent_prior", PRIOR_TITLE, COMMAND, rows, PRIOR_NOTES)
+    last = {space: x for space, _, (x, _) in found}
+    show(real, model.reconstruct(real[:SHOWN]), last)
+
+
+def stage_row(folder: Path, model: lowerbound.Fitted, data: Dataset, judge: Classifier) -> dict[str, Any]:
+    """What the first stage keeps of the test pictures, and at what size."""
+    test = data.split("test").array("x")
+    made = model.reconstruct(test)
+    terms = model.evaluate(data, particles=1)
+    size, numbers = test[0].size, terms["latent"]
+    beside = compare(judge.features(test), judge.features(made))
+    return {
+        "PSNR, dB": round(float(psnr(test, made, 255).mean()), 2),
+        "SSIM": round(float(ssim(test, made, 255).mean()), 4),
+        "Fréchet distance": beside["Fréchet distance"],
+        "values to numbers": f"{size} to {numbers}: {size / numbers:.0f} times fewer",
+        "rate": f"{terms['rate']['value']:.0f} nats",
+        "bytes to bits": f"{8 * size} to {terms['rate']['value'] / math.log(2):.0f}: "
+        f"{8 * size * math.log(2) / terms['rate']['value']:.0f} times fewer",
+        "scale": round(1 / float(np.load(folder / "latents.npy").std()), 4),
+        "judge agrees on": f"{100 * np.mean(judge.predict(made) == judge.predict(test)):.1f} %",
+        "training": minutes(seconds_of(folder / "stage")),
+    }
+
+
+def trained_legs(folder: Path) -> list[tuple[str, int]]:
+    """The legs that are over, by space."""
+    numbers = range(1, 1 + max(len(list(folder.glob(f"{space}-*.end.safetensors"))) for space in PATCH))
+    return [(space, n) for space in PATCH for n in numbers if ending(folder / f"{space}-{n}").exists()]
+
+
+def sampled(folder: Path, stage: lowerbound.Fitted, space: str, number: int) -> tuple[np.ndarray, float]:
+    """New pictures, and seconds of the processor for all of them; kept, so that it is done once."""
+    kept, run = folder / f"{space}-{number}.samples.npz", folder / f"{space}-{number}"
+    if not kept.exists():
+        flow = lowerbound.load(run)
+        flow.setup.model.prior.steps = STEPS
+        begun = time.process_time()
+        drawn = flow.sample(SAMPLES)
+        x = stage.decode(drawn) if space == "latents" else drawn
+        np.savez(kept, x=np.clip(np.round(x), 0, 255).astype(np.uint8), spent=time.process_time() - begun)
+    with np.load(kept) as found:
+        return found["x"], float(found["spent"])
+
+
+def cost_row(folder: Path, space: str, number: int, spent: float) -> dict[str, Any]:
+    """What a leg and all before it cost, and a picture drawn from it."""
+    flow = sum(seconds_of(folder / f"{space}-{n}") for n in range(1, number + 1))
+    stage = seconds_of(folder / "stage") if space == "latents" else 0.0
+    return {
+        "passes of 40,000": 2 * number,
+        "training of the flow": minutes(flow),
+        "with the first stage": minutes(flow + stage),
+        "a picture": f"{1000 * spent / SAMPLES:.1f} ms",
+    }
+
+
+def compare(real: np.ndarray, made: np.ndarray) -> dict[str, Any]:
+    """The figures of `quality`, by the judge's features."""
+    found = compared(real, made)
+    named = {"Fréchet distance": found.pop("frechet"), "in the limit": found.pop("frechet_extrapolated"), **found}
+    return {name: round(value, 3) for name, value in named.items()}
+
+
+def few(x: np.ndarray) -> np.ndarray:
+    """As many rows as are drawn, evenly spread."""
+    return x[np.arange(SAMPLES) * len(x) // SAMPLES]
+
+
+def minutes(spent: float) -> str:
+    return f"{spent / 60:.1f} min"
+
+
+def show(real: np.ndarray, again: np.ndarray, last: dict[str, np.ndarray]) -> None:
+    """Test pictures over their reconstructions; and test pictures over what the last leg in each space draws."""
+    write_png(IMAGES / "first_stage.png", plots.pairs(real[:SHOWN], again, 0, 255, columns=16))
+    rows = [real[:SHOWN], *(last[space][:SHOWN] for space in ("latents", "pixels") if space in last)]
+    write_png(IMAGES / "latent_prior.png", plots.grid(np.concatenate(rows), 0, 255, columns=16))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -119,7 +230,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     if given.part == "stage":
         stage(given.out)
-    elif given.part != "measure":
+    elif given.part == "measure":
+        measure(given.out)
+    else:
         flow(given.out, given.part, given.legs)
 
 
