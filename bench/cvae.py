@@ -2,8 +2,9 @@
 
     python bench/cvae.py [PART ...]      (default: all; each is kept, and what is kept is tabled with it)
 
-Parts: vae, cvae, cvae-told (log p of 2,000 test pictures), samples (10,000 of each model), picture. Runs lie in
-lowerbound-cvae in the folder for temporary files, and one begun there is gone on with.
+Parts: vae, cvae, cvae-labels, cvae-untold, cvae-told, cvae-told-labels (log p of 2,000 test pictures), samples (10,000
+of each model), picture. Runs lie in lowerbound-cvae in the folder for temporary files, and one begun there is gone on
+with.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import json
 import math
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from lowerbound.data.rows import Rows
 from lowerbound.evaluation.classifier import classifier
 from lowerbound.evaluation.coherence import coherence
 from lowerbound.evaluation.probes import evenly
-from lowerbound.evaluation.quality import labels, quality
-from lowerbound.files import write_json
+from lowerbound.evaluation.quality import quality
+from lowerbound.files import replacing, write_json
 from lowerbound.fitted import Fitted
 
 COMMON: dict[str, Any] = {"net": "conv", "latent": 50, "activation": "silu", "batch_size": 128, "lr": 1e-3}
@@ -41,8 +41,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "cvae-told": ("cvae", {"drop": 0.0}),
 }
 ROWS = 2000
-PARTICLES, FEW = 1000, 50
-NEAR = 8.0
+PARTICLES, FEW = 1000, 25
+NEAR = 10.0
 """Nats behind the best label, by few particles, within which a label is asked again with many."""
 
 KEPT = RESULTS / "parts"
@@ -74,89 +74,94 @@ def pictures() -> Array:
     return np.where(np.random.default_rng(0).random(x.shape) < x / 255, 255, 0).astype(np.uint8)
 
 
+def codes(of: Rows | None = None) -> Array:
+    """The labels of the pictures, or of other rows."""
+    found = (of or rows()).condition
+    assert found is not None
+    return found
+
+
 def shares() -> Array:
     """p(c): how often each label is among the training rows."""
-    counts = np.bincount(lowerbound.load_data("mnist").split("train").condition)
+    counts = np.bincount(codes(lowerbound.load_data("mnist").split("train")))
     return counts / counts.sum()
 
 
-def asked(fitted: Fitted, x: Array, particles: int) -> dict[str, Array]:
+def asked(fitted: Fitted, x: Array | None = None, particles: int = PARTICLES) -> dict[str, Array]:
     """log p of pictures, and whether it is to be believed."""
-    found = fitted.marginal(x, particles)
+    found = fitted.marginal(pictures() if x is None else x, particles)
     return {"log_p": found["log_p"], "believed": found["believed"]}
 
 
-def by_vae() -> dict[str, Array]:
-    found = asked(model("vae"), pictures(), PARTICLES)
-    return {"log_p": found["log_p"], "log_p_believed": found["believed"]}
+def true_label(name: str) -> dict[str, Array]:
+    return asked(model(name).given(codes()))
 
 
-def by_cvae(name: str) -> dict[str, Array]:
-    """log p(x|c) of the true label and of all labels; with drop, log p(x) with nothing told."""
-    fitted, x, codes = model(name), pictures(), rows().condition
-    true = asked(fitted.given(codes), x, PARTICLES)
-    each = np.stack([asked(fitted.given(label), x, FEW)["log_p"] for label in range(10)], 1)
-    each = asked_again(fitted, each, true["log_p"])
-    found = {"true": true["log_p"], "true_believed": true["believed"], "each": each}
-    if not MODELS[name][1]["drop"]:
-        return found
-    nothing = asked(fitted.given(None), x, PARTICLES)
-    return {**found, "untold": nothing["log_p"], "untold_believed": nothing["believed"]}
-
-
-def asked_again(fitted: Fitted, each: Array, true: Array) -> Array:
-    """The labels that may matter (N, 10) by many particles, the true one's among them, the others as they are."""
-    exact, codes = each.copy(), rows().condition
-    exact[np.arange(len(true)), codes] = true
-    near = (each > each.max(1, keepdims=True) - NEAR) & (np.arange(10) != codes[:, None])
+def by_label(name: str) -> dict[str, Array]:
+    """log p(x|c) of all labels (N, 10): by many particles of the true one and of those that may matter, else by few."""
+    fitted, true = model(name), codes()
+    each = np.stack([asked(fitted.given(label), particles=FEW)["log_p"] for label in range(10)], 1)
+    near = (each > each.max(1, keepdims=True) - NEAR) & (np.arange(10) != true[:, None])
+    each[np.arange(len(each)), true] = measured(name)["log_p"]
     for label in range(10):
         if near[:, label].any():
-            exact[near[:, label], label] = asked(fitted.given(label), pictures()[near[:, label]], PARTICLES)["log_p"]
-    return exact
+            each[near[:, label], label] = asked(fitted.given(label), pictures()[near[:, label]])["log_p"]
+    return {"log_p": each}
 
 
-def densities(name: str) -> dict[str, Array]:
+MEASURES: dict[str, Callable[[], dict[str, Array]]] = {
+    "vae": lambda: asked(model("vae")),
+    "cvae": lambda: true_label("cvae"),
+    "cvae-labels": lambda: by_label("cvae"),
+    "cvae-untold": lambda: asked(model("cvae").given(None)),
+    "cvae-told": lambda: true_label("cvae-told"),
+    "cvae-told-labels": lambda: by_label("cvae-told"),
+}
+SAID = {
+    "vae": ("vae", "log p(x)"),
+    "cvae": ("cvae", "log p(x|c), the true label"),
+    "cvae-labels": ("cvae", "log Σ p(c) p(x|c)"),
+    "cvae-untold": ("cvae", "log p(x), nothing told"),
+    "cvae-told": ("cvae-told", "log p(x|c), the true label"),
+    "cvae-told-labels": ("cvae-told", "log Σ p(c) p(x|c)"),
+}
+"""Of which model each part is, and of what."""
+
+
+def place(part: str) -> Path:
+    return RUNS / f"log_p-{part}.npz"
+
+
+def measured(part: str) -> dict[str, Array]:
     """What a part has found, measured if it has not been."""
-    path = RUNS / f"densities-{name}.npz"
-    if not path.exists():
-        start = time.process_time()
-        found = by_vae() if name == "vae" else by_cvae(name)
-        np.savez(path, seconds=np.array(time.process_time() - start), **found)
-    with np.load(path) as kept:
+    if not place(part).exists():
+        found: dict[str, Any] = MEASURES[part]()
+        with replacing(place(part)) as scratch, scratch.open("wb") as stream:
+            np.savez(stream, **found)
+    with np.load(place(part)) as kept:
         return dict(kept)
 
 
-def line(
-    name: str, of: str, values: Array, believed: Array | None, more: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def line(part: str) -> dict[str, Any]:
     """A row of the table of densities."""
-    over = values - densities("vae")["log_p"]
-    error = over.std(ddof=1) / math.sqrt(len(over))
+    found = measured(part)
+    log_p, right = found["log_p"], None
+    if log_p.ndim == 2:
+        joint = log_p + np.log(shares())
+        log_p, right = logsumexp(joint, axis=1), 100 * float((joint.argmax(1) == codes()).mean())
     return {
-        "model": name,
-        "log p": of,
-        "nats": f"{values.mean():.2f} ± {values.std(ddof=1) / math.sqrt(len(values)):.2f}",
-        "over the VAE's log p(x)": f"{over.mean():+.2f} ± {error:.2f}" if name != "vae" else "",
-        "not to be believed %": None if believed is None else round(100 * float(1 - believed.mean()), 1),
-        "label by Bayes, right %": "",
-        **(more or {}),
+        "model": SAID[part][0],
+        "log p": SAID[part][1],
+        "nats": mean(log_p),
+        "over the VAE's log p(x)": mean(log_p - measured("vae")["log_p"], "+") if part != "vae" else "",
+        "not to be believed %": round(100 * float(1 - found["believed"].mean()), 1) if "believed" in found else None,
+        "label by Bayes, right %": None if right is None else round(right, 2),
     }
 
 
-def lines(name: str) -> list[dict[str, Any]]:
-    """The rows of a model."""
-    found = densities(name)
-    if name == "vae":
-        return [line(name, "log p(x)", found["log_p"], found["log_p_believed"])]
-    joint = found["each"] + np.log(shares())
-    right = {"label by Bayes, right %": round(100 * float((joint.argmax(1) == rows().condition).mean()), 2)}
-    told = [
-        line(name, "log p(x|c), the true label", found["true"], found["true_believed"]),
-        line(name, "log Σ p(c) p(x|c)", logsumexp(joint, axis=1), None, right),
-    ]
-    if "untold" not in found:
-        return told
-    return [*told, line(name, "log p(x), nothing told", found["untold"], found["untold_believed"])]
+def mean(values: Array, sign: str = "") -> str:
+    """The mean over pictures and its standard error."""
+    return f"{values.mean():{sign}.2f} ± {values.std(ddof=1) / math.sqrt(len(values)):.2f}"
 
 
 def judged(name: str) -> dict[str, Any]:
@@ -181,18 +186,17 @@ def sampled(title: str, figures: dict[str, float], asked: dict[str, Any] | None 
 
 def real() -> dict[str, Any]:
     """The real test pictures' own row: how often the classifier tells their label."""
-    found, judge = lowerbound.load_data("mnist").split("test"), classifier("mnist")
-    return coherence(np.array(judge.names)[judge.predict(found.array("x"))], labels(found))
+    test = lowerbound.load_data("mnist").split("test")
+    return coherence(classifier("mnist").predict(test.array("x")), codes(test))
 
 
 def draw() -> None:
     """A real digit of each kind on the left, and its z decoded with each of the ten labels."""
-    fitted, codes = model("cvae-told" if (RUNS / "cvae-told").exists() else "cvae"), rows().condition
-    first = [int(np.flatnonzero(codes == label)[1]) for label in range(10)]
-    x = rows().array("x")[first]
+    fitted = model("cvae")
+    x = rows().array("x")[[int(np.flatnonzero(codes() == label)[1]) for label in range(10)]]
     z = fitted.given(np.arange(10)).encode(x)
-    told = [fitted.given(label).decode(z) for label in range(10)]
-    plots.write_png(PICTURE, plots.grid(listed(np.stack([x, *told], 1)), 0, 255, 11))
+    told = np.stack([x, *(fitted.given(label).decode(z) for label in range(10))], 1)
+    plots.write_png(PICTURE, plots.grid(listed(told), 0, 255, 11))
 
 
 DENSITY_NOTES = (
@@ -226,15 +230,14 @@ def samples() -> None:
 
 def table() -> None:
     """Write down all that is kept."""
-    there = [name for name in MODELS if (RUNS / f"densities-{name}.npz").exists()]
-    if "vae" in there:
-        found = [row for name in there for row in lines(name)]
+    if place("vae").exists():
+        found = [line(part) for part in MEASURES if place(part).exists()]
         record("cvae", "Digits on demand: log p with and without a label", "python bench/cvae.py", found, DENSITY_NOTES)
     samples()
 
 
 PARTS: dict[str, Callable[[], object]] = {
-    **{name: lambda name=name: densities(name) for name in MODELS},
+    **{part: partial(measured, part) for part in MEASURES},
     "samples": lambda: [judged(name) for name in MODELS],
     "picture": draw,
 }
