@@ -152,6 +152,11 @@ class Fitted:
         log_p = [self.given(name).log_prob(x, particles, seed) for name in self.labels]
         return labelled_by(self.labels, np.stack(log_p, 1), shares)
 
+    @property
+    def width(self) -> int:
+        """Numbers in a code."""
+        return self._asking.layout().width
+
     def encode(self, x: Values) -> Array:
         """E[z|x], (N, D); no chance is in it, and a row's code does not depend on the rows beside it.
 

@@ -13,6 +13,7 @@ FEWEST = {"factor": {"n_factors": 1}, "ppca": {"n_factors": 1}}
 
 SMALL: list[Any] = [
     ours.VAE(**NETWORK, draws=10),
+    ours.CVAE(**NETWORK, draws=10),
     ours.BetaVAE(**NETWORK, draws=10),
     ours.Autoencoder(**NETWORK, **FEW),
     ours.DenoisingAutoencoder(**NETWORK, **FEW),

@@ -28,6 +28,7 @@ from lowerbound.data.spec import Variable
 from lowerbound.recipes import registry
 from lowerbound.sklearn import VAE, Autoencoder, KSparseAutoencoder
 from lowerbound.sklearn.base import DensityEstimator, RecipeEstimator
+from lowerbound.sklearn.conditional import ConditionalDensityEstimator
 from lowerbound.sklearn.rows import dataset
 
 X, Y = load_iris(return_X_y=True)
@@ -36,6 +37,7 @@ BY_NAME = [type(each).__name__ for each in NETWORKS]
 HIDDEN_FROM_ESTIMATORS = {
     "vae": {"net", "estimator", "cycles", "lag", "lag_steps", "groups", "share", "alpha", "intervals", "first"},
     "beta-vae": {"net"},
+    "cvae": {"net", "estimator"},
     "ae": {"net"},
     "dae": {"net", "patch"},
     "contractive-ae": {"net"},
@@ -58,7 +60,7 @@ def test_arguments_and_their_defaults_are_the_recipes(estimator: RecipeEstimator
 
 @pytest.mark.parametrize("estimator", NETWORKS, ids=BY_NAME)
 def test_a_pickle_holds_the_model_bit_for_bit_and_no_code_of_ours(estimator: RecipeEstimator) -> None:
-    fitted = clone(estimator).set_params(random_state=0).fit(X)
+    fitted = clone(estimator).set_params(random_state=0).fit(X, Y)
     for again in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
         assert np.array_equal(again.transform(X), fitted.transform(X))
         assert np.array_equal(again.sample(5), fitted.sample(5))
@@ -310,5 +312,5 @@ def test_data_of_few_rows_are_described_alike() -> None:
 
 def test_densities_and_others_say_what_they_are() -> None:
     for each in NETWORKS:
-        is_density = isinstance(each, DensityEstimator)
+        is_density = isinstance(each, DensityEstimator | ConditionalDensityEstimator)
         assert (each.__sklearn_tags__().estimator_type == "density_estimator") == is_density

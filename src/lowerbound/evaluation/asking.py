@@ -123,8 +123,9 @@ class Asking:
         return rawdata.joined([show(self.setup, self.spec, part) for part in px])
 
     def layout(self) -> codes.Layout:
-        """How codes lie in a matrix, seen on a datum of least values."""
-        one = self if self.c is None else replace(self, c=self.c[:1])
+        """How codes lie in a matrix, seen on a datum of least values, whatever it is told."""
+        told = self.setup.condition
+        one = self if told is None else replace(self, c=torch.zeros(1, told.variable.width, device=self.device))
         with torch.no_grad():
             return codes.Layout.of(codes.means(next(one.posteriors(self.lowest()))))
 

@@ -42,8 +42,8 @@ def stored(variable: Variable, condition: Any) -> Tensor:
     tensor([[0., 1., 1., 0.],
             [0., 1., 0., 1.]])
     """
-    values = _values(variable, condition)
-    found = Conditions(variable, values, torch.device("cpu")).at(torch.arange(len(values)))
+    each = values(variable, condition)
+    found = Conditions(variable, each, torch.device("cpu")).at(torch.arange(len(each)))
     assert found is not None
     return found
 
@@ -77,7 +77,8 @@ def put(rows: Rows, c: Tensor | None) -> Rows:
     return rows.under(Variable("condition", "real", (c.shape[1],), 0, 1), c.cpu().numpy())
 
 
-def _values(variable: Variable, condition: Any) -> Array:
+def values(variable: Variable, condition: Any) -> Array:
+    """The same as data keep it: codes (R,) or (R, D), vectors (R, D) or pictures; see `stored`."""
     if variable.labels:
         return _codes(variable, condition)
     if isinstance(condition, Mapping):
@@ -139,11 +140,11 @@ def _told(variable: Variable) -> str:
 
 
 def _array(variable: Variable, condition: Any) -> Array:
-    values = as_array(condition, "the condition")
-    rows = values[None] if values.shape == variable.shape else values
+    given = as_array(condition, "the condition")
+    rows = given[None] if given.shape == variable.shape else given
     if rows.shape[1:] != variable.shape or not len(rows):
         raise InputError(
-            f"the condition is of shape {values.shape}, but the model is told {variable.shape} a datum; "
+            f"the condition is of shape {given.shape}, but the model is told {variable.shape} a datum; "
             "give that, or rows of it"
         )
     _refuse_strange(variable, rows)

@@ -5,6 +5,7 @@ from lowerbound.sklearn.bayesian_mixture import BayesianGaussianMixture
 from lowerbound.sklearn.gaussian_mixture import GaussianMixture
 from lowerbound.sklearn.imputer import Imputer
 from lowerbound.sklearn.networks import (
+    CVAE,
     VAE,
     Autoencoder,
     BetaVAE,
@@ -15,6 +16,7 @@ from lowerbound.sklearn.networks import (
 )
 
 __all__ = [
+    "CVAE",
     "VAE",
     "AnomalyDetector",
     "Autoencoder",

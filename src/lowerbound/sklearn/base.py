@@ -24,7 +24,7 @@ from lowerbound.fitted import Fitted
 from lowerbound.randomness import derive
 from lowerbound.recipes import registry
 from lowerbound.run.settings import Settings
-from lowerbound.sklearn.rows import NAME, Array, dataset, described, split
+from lowerbound.sklearn.rows import NAME, About, Array, dataset, described, split
 from lowerbound.sklearn.trained import Trained, record
 from lowerbound.training.progress import Silent, shown_on
 
@@ -71,7 +71,7 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """The name of the recipe."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on rows X (N, D), an array or a table; y is not looked at."""
+        """Train on rows X (N, D), an array or a table; y is what each is told, if the model is told anything."""
         x, seed = self._given(X, reset=True, least=2), seed_of(self.random_state)
         train, validation = split(
             len(x), conformed("validation_fraction", self.validation_fraction, float, (0, 0.9)), seed
@@ -80,7 +80,8 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         variable = former.variable if former else self._described(x, train)
         if self.patience is not None and not len(validation):
             raise InputError("patience needs rows to validate on; give more rows or a larger validation_fraction")
-        data = dataset(x, variable, train, validation)
+        about = self._condition(y, len(x), train, former and former.condition)
+        data = dataset(x, variable, train, validation, about)
         self.trained_ = self._train(data, self._settings(len(train), seed), former)
         return self
 
@@ -97,7 +98,8 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         variable = former.variable if former else self._described(x, rows)
         settings = self._settings(len(x), derive(seed_of(self.random_state), "partial_fit", steps))
         once = replace(settings, epochs=1, schedule="constant", patience=None)
-        self.trained_ = self._train(dataset(x, variable, rows, rows[:0]), once, former, keep_moments=True)
+        about = self._condition(y, len(x), rows, former and former.condition)
+        self.trained_ = self._train(dataset(x, variable, rows, rows[:0], about), once, former, keep_moments=True)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -109,12 +111,6 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """E[x|z] of codes X (N, n_components_), on the data's own scale; (N, D) float32."""
         check_is_fitted(self)
         return np.asarray(self.model_.decode(check_array(X, dtype=[np.float32, np.float64], input_name="X")))
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
-        """Rows drawn from p(x), (n_samples, D); by the estimator's own random_state unless another is given."""
-        check_is_fitted(self)
-        state = self.random_state if random_state is None else random_state
-        return np.asarray(self.model_.sample(n_samples, seed=seed_of(state), mean=False))
 
     def save(self, path: str | Path) -> None:
         """Keep the model at `path`, a new folder, as a run of JSON and safetensors without any pickle.
@@ -158,7 +154,7 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @property
     def n_components_(self) -> int:
         """Numbers in a code."""
-        return self.model_.encode(np.full((1, self.n_features_in_), self.trained_.variable.low)).shape[1]
+        return self.model_.width
 
     @property
     def _n_features_out(self) -> int:
@@ -172,6 +168,10 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.allow_nan = bool(self.missing)
         return tags
+
+    @abstractmethod
+    def _condition(self, y: Any, count: int, train: Array, former: Variable | None) -> About | None:
+        """What y says of so many rows, as data keep it; described by the rows `train`, or as it was before."""
 
     def _given(self, X: Any, reset: bool = False, least: int = 1) -> Array:
         """The rows, checked as scikit-learn checks them, in memory that torch may take as it is."""
@@ -219,7 +219,21 @@ class RecipeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DensityEstimator(RecipeEstimator, ABC):
+class Unconditional(RecipeEstimator, ABC):
+    """An estimator that does not look at y."""
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Array:
+        """Rows drawn from p(x), (n_samples, D); by the estimator's own random_state unless another is given."""
+        check_is_fitted(self)
+        state = self.random_state if random_state is None else random_state
+        return np.asarray(self.model_.sample(n_samples, seed=seed_of(state), mean=False))
+
+    def _condition(self, y: Any, count: int, train: Array, former: Variable | None) -> None:
+        return None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DensityEstimator(Unconditional, ABC):
     """An estimator whose model gives log p(x).
 
     draws: how many of z for each row, by importance sampling.
@@ -247,7 +261,7 @@ class DensityEstimator(RecipeEstimator, ABC):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Reconstructor(RecipeEstimator, ABC):
+class Reconstructor(Unconditional, ABC):
     """An estimator whose model encodes to points, of which there is no log p(x) to be had."""
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from lowerbound.sklearn.base import DensityEstimator, Reconstructor
+from lowerbound.sklearn.conditional import ConditionalDensityEstimator
 
 
 @final
@@ -37,6 +38,36 @@ class VAE(DensityEstimator):
     posterior: str = "diagonal"
     components: int = 100
     transforms: int = 4
+
+
+@final
+@dataclass(kw_only=True, eq=False, repr=False)
+class CVAE(ConditionalDensityEstimator):
+    """Conditional variational autoencoder; arguments are those of the recipe `cvae` and of `RecipeEstimator`.
+
+    Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured output representation using deep conditional
+    generative models", 2015.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> cvae = CVAE(latent=2, hidden=[16], epochs=5, draws=20, random_state=0).fit(X, y)
+    >>> cvae.sample(3, y=2).shape, cvae.score_samples(X[:5], y[:5]).shape, cvae.classes_.tolist()
+    ((3, 4), (5,), ['0', '1', '2'])
+    """
+
+    recipe: ClassVar[str] = "cvae"
+    latent: int = 50
+    hidden: Sequence[int] | None = None
+    activation: str = "silu"
+    likelihood: str = "auto"
+    bound: str = "elbo"
+    particles: int = 1
+    beta: float = 1.0
+    anneal: int = 0
+    free_bits: float = 0.0
+    prior: str = "normal"
+    prior_hidden: Sequence[int] | None = None
+    drop: float = 0.1
 
 
 @final

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lowerbound.data.checks import checked_values, refuse_unseen
+from lowerbound.data.condition import condition_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.describe import describe, kept
 from lowerbound.data.fingerprint import fingerprint
@@ -16,6 +17,9 @@ from lowerbound.data.spec import DataSpec, Kind, Variable
 from lowerbound.evaluation.rawdata import checked_variable
 
 Array = np.ndarray
+
+About = tuple[Variable, Array]
+"""What rows are told: its description, and what is stored of each."""
 
 NAME = "X"
 """What scikit-learn calls its data, here in refusals and in a run's description of them."""
@@ -43,13 +47,27 @@ def described(
     return describe(NAME, kind, kept(x, kind, told), train, told, raw.levels, columns)
 
 
-def dataset(x: Array, variable: Variable, train: Array, validation: Array) -> Dataset:
+def conditioned(y: Array, train: Array) -> About:
+    """What the rows are told, (N,) or (N, d), described by the rows `train`; see `data.condition.condition_of`.
+
+    >>> conditioned(np.array(["b", "a"]), np.arange(2))[1].tolist()
+    [1, 0]
+    """
+    about, stored = condition_of(Raw("y", "y", {}, labels=np.asarray(y)), train)
+    assert about is not None  # there are labels
+    assert stored is not None
+    return about, stored
+
+
+def dataset(x: Array, variable: Variable, train: Array, validation: Array, about: About | None = None) -> Dataset:
     """The rows as data of this variable, with these row numbers to train and to validate on; none to test on."""
     arrays = {NAME: checked_variable(variable, x)}
+    told, stored = about or (None, None)
     splits = {"train": train, "validation": validation, "test": np.arange(0)}
     counts = {name: len(rows) for name, rows in splits.items()}
-    spec = DataSpec(NAME, (variable,), None, len(x), fingerprint(arrays), counts, 0)
-    return Dataset(spec, arrays, None, splits)
+    whole = arrays if stored is None else {**arrays, "(condition)": stored}
+    spec = DataSpec(NAME, (variable,), told, len(x), fingerprint(whole), counts, 0)
+    return Dataset(spec, arrays, stored, splits)
 
 
 def split(count: int, fraction: float, seed: int) -> tuple[Array, Array]:

@@ -73,6 +73,11 @@ class Trained:
         return self.record.data.variables[0]
 
     @property
+    def condition(self) -> Variable | None:
+        """What the rows are told."""
+        return self.record.data.condition
+
+    @property
     def start(self) -> Start:
         """Where a later training may begin."""
         return Start(modules_of(self.fitted.setup).state_dict(), self._moments, self.steps)
