@@ -106,6 +106,42 @@ class LinearGaussian:
         return Latent(standard_normal(self.latent), posterior, likelihood)
 
 
+class ToldGaussian:
+    """z|c ~ N(Bc, I), x|z,c ~ N(Wz + Ac + b, σ²I) with c of `told` numbers: p(z|c) is learned, and all is exact."""
+
+    def __init__(self, told: int, size: int = 4, latent: int = 2, scale: float = 0.7) -> None:
+        self.alone = LinearGaussian(size, latent, scale)
+        self.shift, self.lead = torch.randn(size, told), torch.randn(latent, told)
+
+    def marginal(self, c: Tensor) -> D.MultivariateNormal:
+        """p(x|c) of rows c (B, told)."""
+        alone = self.alone.marginal()
+        return D.MultivariateNormal(alone.loc + c @ self._whole.T, alone.covariance_matrix)
+
+    def log_p(self, batch: Batch) -> Tensor:
+        assert batch.c is not None
+        return self.marginal(batch.c).log_prob(batch.x["x"])
+
+    def model(self, widen: float = 0.0) -> Latent:
+        """With the exact posterior; or with its log σ² raised."""
+        alone, one = self.alone, self.alone.model(widen=widen)
+        head, likelihood = one.posterior.net, one.likelihood["x"]
+        read = head.mean.weight.detach()
+        posterior = Affine(torch.cat([read, self.lead - read @ self._whole], 1), head.mean.bias.detach())
+        decoder = Affine(torch.cat([alone.weight, self.shift], 1), alone.bias)
+        prior = Gaussian(Head(Affine(self.lead, torch.zeros(alone.latent)), torch.zeros(alone.latent)))
+        return Latent(
+            prior,
+            Gaussian(Head(posterior, head.log_variance.detach())),
+            Homoscedastic(decoder, likelihood.log_scale.detach()),
+        )
+
+    @property
+    def _whole(self) -> Tensor:
+        """What c moves x by, z being where c leads it."""
+        return self.shift + self.alone.weight @ self.lead
+
+
 def expected_elbo(model: Latent, x: Tensor) -> Tensor:
     """The evidence lower bound of a linear-Gaussian model at x (D,), in closed form and differentiable."""
     head, lik = model.posterior.net, model.likelihood["x"]
