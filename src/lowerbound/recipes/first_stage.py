@@ -7,10 +7,22 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Literal
 
+import torch
 from torch import nn
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import BetaELBO, Gaussian, Latent, Objective, Pathwise, Schedule, WarmUp, standard_normal
+from lowerbound.core import (
+    BetaELBO,
+    Conditional,
+    EvenLaplace,
+    Gaussian,
+    Latent,
+    Objective,
+    Pathwise,
+    Schedule,
+    WarmUp,
+    standard_normal,
+)
 from lowerbound.core.looks import PatchAdversary, Perceptual
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
@@ -22,6 +34,9 @@ from lowerbound.recipes.registry import Setup, recipe
 
 SUGGESTED = (32, 64, 64)
 """Channels of each grid: two halvings, which serve pictures of some 30 x 30 pixels."""
+
+LOG_SCALE = -2.0
+"""Log of the scale of errors to begin with."""
 
 
 @recipe("first-stage")
@@ -94,7 +109,16 @@ def framed(x: Variable, likelihood: str, inward: LatentEncoder, outward: LatentD
     located = likelihood.startswith(("laplace", "gaussian", "mse"))  # a location on the scale of what is seen
     made = Scaled(0.5, 0.5) if located and x.kind != "real" else Scaled(1.0, 0.0)
     start_at = lambda out: outward.start_at(made.inverse(out))  # noqa: E731
-    return parts.between(x, likelihood, nn.Sequential(seen, inward), nn.Sequential(outward, made), start_at)
+    ends = parts.between(x, likelihood, nn.Sequential(seen, inward), nn.Sequential(outward, made), start_at)
+    narrow(ends.likelihood[x.name])
+    return ends
+
+
+@torch.no_grad()
+def narrow(likelihood: Conditional) -> None:
+    """Begin with a price of errors that fits pictures on [0, 1]; down from 1 it takes Adam thousands of steps."""
+    if isinstance(likelihood, EvenLaplace):
+        likelihood.log_scale.fill_(LOG_SCALE)
 
 
 def judged(x: Variable, widths: tuple[int, ...], weight: Schedule) -> Objective:

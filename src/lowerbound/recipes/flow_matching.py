@@ -45,9 +45,9 @@ def flow_matching(
     spec: DataSpec,
     *,
     hidden: parts.Widths = (64, 128),
-    blocks: Count = 2,
+    blocks: Count = 1,
     patch: Count = 1,
-    steps: Count = 25,
+    steps: Count = 20,
 ) -> Setup:
     """Flow matching: a network's velocity carries noise to data; a model all prior, in which z is the datum itself.
 

@@ -262,8 +262,8 @@ def _levels(variable: Variable) -> int:
     return variable.levels or 2
 
 
-def _learned(shape: tuple[int, ...], start: float = 0.0) -> nn.Parameter:
-    return nn.Parameter(torch.full(shape, start))
+def _learned(shape: tuple[int, ...]) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))
 
 
 # The mean of data that never vary would start a location at infinity.
@@ -299,7 +299,7 @@ _FAMILIES: dict[str, Family] = {
     "gaussian-per-dim": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(v.shape), _dims(v)), _same),
     "mse": Family(lambda v: 1, lambda net, v: squared_error(net, _dims(v)), _same),
     "laplace": Family(lambda v: 2, lambda net, v: Laplace(net, _dims(v)), _same),
-    "laplace-learned": Family(lambda v: 1, lambda net, v: EvenLaplace(net, _learned((), -2.0), _dims(v)), _same),
+    "laplace-learned": Family(lambda v: 1, lambda net, v: EvenLaplace(net, _learned(()), _dims(v)), _same),
     "categorical": Family(_levels, lambda net, v: Categorical(net, _levels(v), _dims(v)), _zero),
     "discretized-logistic": Family(
         lambda v: 2, lambda net, v: DiscretizedLogistic(net, _levels(v), _dims(v)), _on_unit_scale
