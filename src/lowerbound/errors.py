@@ -15,6 +15,10 @@ class InputError(LowerboundError, ValueError):
     exit_code = 2
 
 
+class UnlabelledError(InputError):
+    """Data have no labels of the name that was asked for."""
+
+
 class MissingExtraError(LowerboundError):
     """An optional dependency is not installed (exit code 3)."""
 

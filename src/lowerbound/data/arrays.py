@@ -15,7 +15,7 @@ from lowerbound.data.presence import kinds_before, without_absent
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import NAME
 from lowerbound.data.store import allocate
-from lowerbound.errors import InputError
+from lowerbound.errors import InputError, UnlabelledError
 
 
 def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str = "mapping") -> Raw:
@@ -30,7 +30,7 @@ def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str 
     arrays = {str(name): as_array(values, f"{place}, {shown(name)!r}") for name, values in source.items()}
     if label is not None and label not in arrays:
         names = ", ".join(shown(name) for name in arrays)
-        raise InputError(f"{place} has no array {shown(label)!r} for labels; choose one of: {names}")
+        raise UnlabelledError(f"{place} has no array {shown(label)!r} for labels; choose one of: {names}")
     labels = None if label is None else arrays.pop(label)
     if not arrays:
         raise InputError(f"{place} holds no array to model; give at least one beside the labels")

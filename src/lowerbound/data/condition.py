@@ -12,7 +12,7 @@ from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import Variable
 from lowerbound.data.survey import survey
 from lowerbound.data.text import Captions, encoder, read_captions
-from lowerbound.errors import InputError
+from lowerbound.errors import InputError, UnlabelledError
 
 
 def condition_of(raw: Raw, train: np.ndarray) -> tuple[Variable | None, np.ndarray | None]:
@@ -53,7 +53,7 @@ def captions_of(raw: Raw, text: str | None) -> Captions | None:
         return None
     texts = raw.labels if raw.captions is None else raw.captions
     if texts is None or np.ndim(texts) != 1 or np.asarray(texts).dtype.kind not in "SUO":
-        raise InputError(
+        raise UnlabelledError(
             f"{raw.place} has no texts for the text encoder {shown(text)!r}; say where they are with labels"
         )
     return read_captions(encoder(text), _texts(raw, texts))

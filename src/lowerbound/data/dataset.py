@@ -21,7 +21,7 @@ from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import SPLITS, DataSpec, Kind, Variable
 from lowerbound.data.splits import draw_splits, draw_splits_of_groups
 from lowerbound.data.text import Captions
-from lowerbound.errors import InputError
+from lowerbound.errors import InputError, UnlabelledError
 
 
 @final
@@ -163,7 +163,7 @@ def _read_labelled(source: Any, label: str) -> Raw:
         return read_arrays(source, label)
     if isinstance(source, str | Path) and Path(source).suffix.lower() in NAMED_PARTS:
         return read_path(Path(source).expanduser(), label)
-    raise InputError(
+    raise UnlabelledError(
         f"labels={shown(label)!r} names a column of a table or an array of a mapping, of which this source has none; "
         f"give the labels as an array"
     )

@@ -12,7 +12,7 @@ from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.sources import SOURCES
 from lowerbound.data.spec import DataSpec, Kind, Variable
 from lowerbound.data.text import encoder
-from lowerbound.errors import InputError
+from lowerbound.errors import InputError, UnlabelledError
 
 
 @final
@@ -68,7 +68,10 @@ def reading_of(
 
 
 def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> Dataset:
-    """Read data as those of the description were, and split them alike: `source`, or the very same."""
+    """Read data as those of the description were, and split them alike: `source`, or the very same.
+
+    A source may lack the labels that those had.
+    """
     if isinstance(source, Dataset):
         return source
     if source is None and reading is not None:
@@ -77,7 +80,11 @@ def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> D
     told = reading if isinstance(source, str | Path) else None
     labels, text = (told.labels, told.text) if told else (None, None)
     kind, missing = kinds.pop() if len(kinds) == 1 else None, any(variable.missing for variable in spec.variables)
-    return load_data(source, seed=spec.split_seed, kind=kind, labels=labels, missing=missing, text=text)
+    alike: dict[str, Any] = {"seed": spec.split_seed, "kind": kind, "missing": missing}
+    try:
+        return load_data(source, **alike, labels=labels, text=text)
+    except UnlabelledError:
+        return load_data(source, **alike)
 
 
 def require_alike(spec: DataSpec, wanted: DataSpec) -> None:

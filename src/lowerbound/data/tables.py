@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import memory
-from lowerbound.errors import InputError
+from lowerbound.errors import InputError, UnlabelledError
 
 _NUMERIC = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
 """What columns hold that are numbers, or nothing at all."""
@@ -108,7 +108,7 @@ def _refuse_names(place: str, names: list[str], label: str | None) -> None:
         raise InputError(f"{place}: column '{shown(odd[0])}' has control characters or over 200 letters; rename it")
     if label is not None and label not in names:
         some = ", ".join(map(shown, names[:20]))
-        raise InputError(f"{place} has no column {shown(label)!r} for labels; choose one of: {some}")
+        raise UnlabelledError(f"{place} has no column {shown(label)!r} for labels; choose one of: {some}")
 
 
 def _refuse_empty(place: str, name: str, column: pa.ChunkedArray) -> None:

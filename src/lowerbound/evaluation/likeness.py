@@ -26,7 +26,7 @@ def read_datum(variable: Variable, path: Path) -> Array:
     """
     pictured = path.suffix.lower() in ENDINGS and len(variable.shape) > 1
     values = in_range(variable, read_picture(path)) if pictured else next(iter(read_path(path).arrays.values()))
-    rows = values[None] if values.shape == variable.shape else values
+    rows = np.array(values[None] if values.shape == variable.shape else values)  # which may lie in a file
     if rows.shape[1:] != variable.shape:
         raise InputError(f"{named(path)} holds {values.shape}, where {variable.shape} is wanted; bring it to that size")
     return rows
