@@ -150,6 +150,9 @@ def trained_peer(
 
 def _fitted(model: Any, sides: tuple[str, ...], training: Mapping[str, Any], data: Dataset) -> Any:
     rows = data.split("train").resident("cpu")
+    for side in sides:  # as ours, whose decoders begin at the mean
+        mean = np.nanmean(data.split("train").array(side), 0) / 255
+        model.decoders[side].net.start_at(torch.logit(torch.from_numpy(mean).float(), eps=1e-3))
     views = {side: Binarise(256) for side in sides}
     optimiser = torch.optim.Adam(model.parameters(), training["lr"])
     steps = training["epochs"] * (rows.count // training["batch_size"])
