@@ -46,8 +46,8 @@ NOTES = (
     "the test: there {test} emoji by their longer captions. The score of a pair is minus the squared distance of what "
     "was told (the mean of {draws} draws of z) to what is there. Chance: R@1 {chance:.1%}, R@5 {chance5:.1%}. Pixels "
     "and vectors have Gaussians of one learned scale each, networks are perceptrons 256-128, {epochs} epochs at most, "
-    "the best by validation; one seed, nothing searched for. Ridge regression: from standardised values, its penalty of "
-    "{penalties} chosen by validation."
+    "the best by validation; one seed, nothing searched for. Ridge regression: from standardised values, its penalty "
+    "of {penalties} chosen by validation."
 )
 
 
