@@ -5,8 +5,9 @@
     python bench/first_stage.py --out FOLDER latents 4          the same over latents
     python bench/first_stage.py --out FOLDER measure            figures, pictures, and the page of results
 
-Each part goes on where it was stopped. Flows are trained in legs of two passes at a constant learning rate, each leg a
-run that begins where the one before it ended, so that there is a model for every cost.
+Trainings may run in several processes, under torchrun. Each part goes on where it was stopped. Flows are trained in
+legs of two passes at a constant learning rate, each leg a run that begins where the one before it ended, so that there
+is a model for every cost.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import lowerbound
 from _harness import ROOT, record
 from lowerbound import plots
 from lowerbound.data.dataset import Dataset, load_data
+from lowerbound.distributed import World
 from lowerbound.evaluation.classifier import Classifier, classifier
 from lowerbound.evaluation.pictures import psnr, ssim
 from lowerbound.evaluation.quality import compared
@@ -68,7 +70,7 @@ def stage(folder: Path) -> None:
 def fitted(run: Path, data: Dataset) -> lowerbound.Fitted:
     """The first stage, trained as far as it is not yet."""
     if not run.exists():
-        return timed(run, lambda: lowerbound.train("first-stage", data, run, **STAGE, **STAGE_SETTINGS))
+        return timed(run, lambda: lowerbound.train("first-stage", "cifar10", run, **STAGE, **STAGE_SETTINGS))
     return lowerbound.load(run) if Run.open(run).finished else timed(run, lambda: lowerbound.resume(run, data))
 
 
@@ -76,7 +78,9 @@ def timed(run: Path, work: Any) -> Any:
     """Do it, and keep what it cost in seconds of the processor."""
     begun, known = time.process_time(), seconds_of(run)
     found = work()
-    cost_file(run).write_text(json.dumps({"processor_seconds": known + time.process_time() - begun}))
+    spent = World.from_environment().size * (time.process_time() - begun)
+    if World.from_environment().leads:
+        cost_file(run).write_text(json.dumps({"processor_seconds": known + spent}))
     return found
 
 
@@ -111,7 +115,8 @@ def leg(run: Path, data: Dataset, space: str, number: int, start: Start | None) 
     end = train(made, data, progress=shown_on(sys.stderr), start=start)
     assert end is not None
     tensors = {**{f"w.{k}": v for k, v in end.weights.items()}, **{f"m.{k}": v for k, v in end.moments.items()}}
-    save_file({k: v.clone().contiguous() for k, v in tensors.items()}, ending(run))
+    if World.from_environment().leads:
+        save_file({k: v.clone().contiguous() for k, v in tensors.items()}, ending(run))
 
 
 def begun(folder: Path, space: str, number: int) -> Start | None:
