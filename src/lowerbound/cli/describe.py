@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from lowerbound.data.spec import Variable
     from lowerbound.recipes import Recipe
 
+SHOWN = 12
+"""Labels that are named."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +43,21 @@ class Data(Verb):
     """A file, a folder of pictures or a named data set; without one, the named data sets are listed."""
     kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
     """What the values are, where the guess from type and range is wrong."""
+    labels: str | None = None
+    """The column of a table, or the array of an npz, that labels the rows."""
     missing: Switch = False
     """Take NaN and the empty cells of a table for values that were not observed."""
+    text: str | None = None
+    """Text encoder under which captions become vectors to condition on."""
 
     def answer(self) -> Answer:
         from lowerbound.data.dataset import load_data
 
         if self.source is None:
             return _sources()
-        return _one_dataset(load_data(self.source, kind=self.kind, missing=self.missing))
+        return _one_dataset(
+            load_data(self.source, kind=self.kind, labels=self.labels, missing=self.missing, text=self.text)
+        )
 
 
 @final
@@ -84,7 +93,7 @@ def _sources() -> Answer:
 def _one_dataset(data: Dataset) -> Answer:
     spec = data.spec
     splits = ", ".join(f"{count:,} {name}" for name, count in spec.splits.items())
-    condition = [f"  labels      {_values(spec.condition)}"] if spec.condition else []
+    condition = [f"  {'condition':<11} {_condition(spec.condition)}"] if spec.condition else []
     lines = [
         f"{spec.name}: {spec.count:,} rows ({splits}; split seed {spec.split_seed})",
         *(f"  {v.name:<11} {_values(v)}; {v.why}" for v in spec.variables),
@@ -93,6 +102,16 @@ def _one_dataset(data: Dataset) -> Answer:
     ]
     facts: dict[str, Any] = {**spec.to_json(), "likelihood": spec.likelihood, "why": spec.why}
     return Answer(facts, "\n".join(lines))
+
+
+def _condition(about: Variable) -> str:
+    """What recipes such as cvae are told of these data."""
+    if about.columns and about.kind == "category":
+        return f"{len(about.columns)} labels to a row: {', '.join(about.columns)}"
+    if about.labels:
+        some = ", ".join(about.labels[:SHOWN])
+        return f"{len(about.labels):,} labels: {some}{', …' if len(about.labels) > SHOWN else ''}"
+    return _values(about) + (f"; texts under the encoder {about.encoder}" if about.encoder else "")
 
 
 def _values(variable: Variable) -> str:

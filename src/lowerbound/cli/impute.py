@@ -25,7 +25,8 @@ class Impute(OfRun):
 
     The rows are written with each missing value at its mean given the observed ones; with --draws 5 also five files
     more, OUT-1 to OUT-5, whose missing values are drawn together, row by row: analyse each and combine, and what is
-    not known is not forgotten. The run may have been trained on whole rows or, with --missing, on such as these.
+    not known is not forgotten. The run may have been trained on whole rows or, with --missing, on such as these. A
+    model that is told something is told each row's own label, where the rows have labels.
     """
 
     data: str
@@ -52,7 +53,8 @@ class Impute(OfRun):
         manner.check()
         model = self.open()
         raw = read(self.data, _label(model))
-        found = model.impute(dict(raw.arrays), manner, self.seed, watcher(self.common, "rows"))
+        told = model if model.setup.condition is None or raw.labels is None else model.given(raw.labels)
+        found = told.impute(dict(raw.arrays), manner, self.seed, watcher(self.common, "rows"))
         for output, values in zip(outputs, [found.values, *found.draws]):
             output.write(_table(model, raw, values))
         return _answer(raw, found.khat, [str(output.out) for output in outputs])

@@ -46,7 +46,8 @@ class Train(Verb, Generic[Arguments]):
     kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
     """What the values are, where the guess from type and range is wrong."""
     labels: str | None = None
-    """The column of a table, or the array of an npz, that labels the rows; it is kept out of what is modelled."""
+    """The column of a table, or the array of an npz, that labels the rows: whole numbers or text, rows of floats, or
+    pictures. It is kept out of what is modelled; recipes such as cvae are told it. Named sets have labels already."""
     missing: Switch = False
     """Take NaN and the empty cells of a table for values that were not observed."""
     text: str | None = None
