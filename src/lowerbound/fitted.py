@@ -24,6 +24,7 @@ from lowerbound.evaluation.anomaly import detections, scores
 from lowerbound.evaluation.asking import Asking
 from lowerbound.evaluation.attributes import Direction, direction
 from lowerbound.evaluation.clustering import Clusters, responsibilities
+from lowerbound.evaluation.completion import USUAL_COMPLETION, Completed, Completing, complete
 from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
 from lowerbound.evaluation.imputation import USUAL_MANNER, Imputed, Manner, imputed, tolerant
@@ -340,6 +341,17 @@ class Fitted:
             for stored in watched(rawdata.batches(spec, x, self._c), watch):
                 parts += imputed(self.setup, spec, stored.to(self.device), manner)
         return completed(parts)
+
+    def complete(
+        self,
+        x: Values,
+        observed: Any,
+        manner: Completing = USUAL_COMPLETION,
+        seed: int = 0,
+        watch: Watch | None = None,
+    ) -> Completed:
+        """Rows with part of them hidden, completed several times; see `evaluation.completion.complete`."""
+        return complete(self._asking, x, observed, manner, seed, watch)
 
     def translate(
         self, x: Mapping[str, Array], given: Sequence[str], to: str, count: int = 1, seed: int = 0, mean: bool = True

@@ -33,6 +33,9 @@ PAPER = 255
 LEGIBLE = 56
 """Small pictures are enlarged by a whole factor until their shorter side has about this many pixels."""
 
+HIDDEN = (120, 160, 210)
+"""The colour, red, green and blue, of what is hidden of a picture."""
+
 DOTS_PER_INCH = 160
 INK, LINE, ACCENT, OTHER = "#24292f", "#d0d7de", "#2563a8", "#c2571a"
 PALETTE = ("#2563a8", "#c2571a", "#3f7d4e", "#7a4f9a", "#a8892c", "#4aa3b5", "#b03a5b", "#6b7280", "#8c5a3c", "#24292f")
@@ -81,6 +84,32 @@ def paths(pictures: Array, low: float, high: float) -> Array:
         (172, 462, 3)
     """
     return grid(pictures.reshape(-1, *pictures.shape[2:]), low, high, columns=pictures.shape[1])
+
+
+def completions(originals: Array, observed: Array, draws: Array, low: float, high: float) -> Array:
+    """Completions, a row a datum: the datum, the datum with what is hidden of it in colour, and what was put there.
+
+    Args:
+        originals: `(N, H, W)` or `(N, H, W, C)`.
+        observed: of that shape, True where a value was seen.
+        draws: `(M, N, ...)`.
+        low: the value shown black.
+        high: the value shown white.
+
+    Example:
+        >>> mask = np.ones((4, 28, 28), bool)
+        >>> completions(np.zeros((4, 28, 28)), mask, np.zeros((5, 4, 28, 28)), low=0, high=1).shape
+        (230, 404, 3)
+    """
+    hidden = np.where(_in_colour(observed), _in_colour(originals), low + (high - low) * np.array(HIDDEN) / 255)
+    rows = np.stack([_in_colour(originals), hidden, *map(_in_colour, draws)], axis=1)
+    return paths(rows, low, high)
+
+
+def _in_colour(pictures: Array) -> Array:
+    """`(N, H, W)`, `(N, H, W, 1)` or `(N, H, W, 3)` to `(N, H, W, 3)`."""
+    last = pictures if pictures.ndim == 4 else pictures[..., None]
+    return np.broadcast_to(last, (*last.shape[:3], 3))
 
 
 def latent_map(means: Array, labels: Array | None = None, names: Sequence[str] | None = None) -> Figure:

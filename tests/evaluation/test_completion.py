@@ -15,7 +15,7 @@ from lowerbound.core import ELBO, Batch, Enumerate, Pathwise, Point
 from lowerbound.data.masks import Hiding, Masks
 from lowerbound.data.views import Identity, Standardise
 from lowerbound.errors import InputError
-from lowerbound.evaluation.completion import Manner, Part, completions, joined, log_conditional
+from lowerbound.evaluation.completion import Completing, Part, completions, joined, log_conditional
 from lowerbound.recipes.registry import Setup
 from toys import LinearGaussian, Mixture
 
@@ -52,7 +52,7 @@ def part_of(toy: LinearGaussian, rows: int) -> Part:
 @pytest.mark.parametrize("method", ["importance", "refined"])
 def test_both_estimates_of_the_conditional_are_right(toy: LinearGaussian, method: str) -> None:
     part = part_of(toy, 5)
-    found = log_conditional(part, Manner(particles=5000, method=method))
+    found = log_conditional(part, Completing(particles=5000, method=method))
     x = part.seen.x["x"]
     # The view divides by its spread, and so log p of the data as given has less of it.
     log_p = torch.stack([exact(toy, row)[1] for row in x]) - VIEW.std[~OBSERVED].log().sum()
@@ -66,7 +66,9 @@ def test_both_estimates_of_the_conditional_are_right(toy: LinearGaussian, method
 @torch.no_grad()
 def test_a_fitted_posterior_weighs_less_unevenly(toy: LinearGaussian) -> None:
     part = part_of(toy, 5)
-    wide, near = (log_conditional(part, Manner(particles=300, method=method)) for method in ("importance", "refined"))
+    wide, near = (
+        log_conditional(part, Completing(particles=300, method=method)) for method in ("importance", "refined")
+    )
     assert (near["part_stderr"] < 0.5 * wide["part_stderr"]).all()
 
 
@@ -76,7 +78,7 @@ def test_where_every_z_is_summed_over_it_is_exact(double: None) -> None:
     toy = Mixture(size=4)
     setup = Setup(toy.exact(), {"x": Identity()}, ELBO(), Enumerate())
     x = toy.data(6)
-    found = log_conditional(Part(setup, x, {"x": OBSERVED.expand(6, 4)}), Manner())
+    found = log_conditional(Part(setup, x, {"x": OBSERVED.expand(6, 4)}), Completing())
     means = toy.means.T[:, None]
     each = -0.5 * (x.x["x"] - means).square() - 0.5 * np.log(2 * np.pi)
     prior = torch.log_softmax(toy.logits, 0)[:, None]
@@ -94,7 +96,7 @@ def test_draws_have_the_moments_of_the_conditional(toy: LinearGaussian, method: 
     stored = VIEW.inverse(toy.data(1).x["x"])
     raw = Batch({"x": stored.expand(rows, 4)})
     observed = {"x": OBSERVED.expand(rows, 4)}
-    manner = Manner(draws=1, particles=200, method=method, sweeps=20)
+    manner = Completing(draws=1, particles=200, method=method, sweeps=20)
     found = joined(completions(setup_of(toy), spec(variable("real", (4,))), raw, observed, manner))
     drawn = VIEW(torch.from_numpy(found.draws[0]))
     d, _ = exact(toy, VIEW(stored)[0])
@@ -110,7 +112,7 @@ def test_draws_have_the_moments_of_the_conditional(toy: LinearGaussian, method: 
 def test_truth_is_told_where_it_is_known(toy: LinearGaussian) -> None:
     raw = Batch({"x": VIEW.inverse(toy.data(3).x["x"])})
     observed = {"x": OBSERVED.expand(3, 4)}
-    about, manner = spec(variable("real", (4,))), Manner(draws=2, particles=20)
+    about, manner = spec(variable("real", (4,))), Completing(draws=2, particles=20)
     whole = joined(completions(setup_of(toy), about, raw, observed, manner))
     assert whole.draws.shape == (2, 3, 4)
     assert whole.log_p["log_p"].shape == (2, 3)
@@ -126,7 +128,7 @@ def test_a_model_of_the_hidden_draws_them_from_its_own_prior(kind: str) -> None:
     setup = Case("completing-vae", kind, ()).build()
     raw = batch(kind, 3)
     observed = {"x": Masks((8, 8), ["bottom"])(3)}
-    found = joined(completions(setup, spec(variable(kind)), raw, observed, Manner(draws=2, particles=50)))
+    found = joined(completions(setup, spec(variable(kind)), raw, observed, Completing(draws=2, particles=50)))
     x = raw.x["x"].numpy()
     assert found.draws.shape == (2, 3, 8, 8)
     assert (found.draws[:, :, :4] == x[:, :4]).all()
@@ -141,7 +143,7 @@ def test_a_model_of_the_hidden_gives_a_bound_that_rises_with_particles(double: N
     torch.manual_seed(0)
     setup = Case("completing-vae", "binary", ()).build()
     part = Part(setup, setup.see(batch("binary", 200)), {"x": Masks((8, 8), ["left"])(200)})
-    few, many = (log_conditional(part, Manner(particles=count))["log_p"].mean() for count in (1, 300))
+    few, many = (log_conditional(part, Completing(particles=count))["log_p"].mean() for count in (1, 300))
     assert few < many
 
 
@@ -150,7 +152,7 @@ def test_a_point_says_nothing(toy: LinearGaussian) -> None:
     model.posterior = Point(torch.nn.Linear(4, 2))
     setup = replace(setup_of(toy), model=model)
     with refused("the model encodes to points, which say nothing of what is hidden; train one such as vae", InputError):
-        log_conditional(Part(setup, toy.data(2), {"x": OBSERVED.expand(2, 4)}), Manner(particles=5))
+        log_conditional(Part(setup, toy.data(2), {"x": OBSERVED.expand(2, 4)}), Completing(particles=5))
 
 
 def test_hiding_leaves_what_is_missing_untold() -> None:

@@ -17,6 +17,7 @@ import tyro
 
 from lowerbound.cli import (
     cluster,
+    complete,
     describe,
     exchange,
     explore,
@@ -60,6 +61,7 @@ VERBS: dict[str, type[Verb]] = {
     "quality": quality.Quality,
     "anomaly": judge.Anomaly,
     "impute": impute.Impute,
+    "complete": complete.Complete,
     "translate": translate.Translate,
     "report": report.Report,
     "recipes": describe.Recipes,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,15 +15,17 @@ from lowerbound.arguments import Count, conformed
 from lowerbound.core import Batch, Enumerate, Latent, Marginal, Trace, log_marginal, posed, refined, summarise
 from lowerbound.core.gibbs import Rule, always, metropolis, start, walked
 from lowerbound.core.latent import Model
-from lowerbound.core.marginal import uninformed
 from lowerbound.core.observation import observed_log_prob
 from lowerbound.core.refinement import richest
 from lowerbound.data.masks import told
-from lowerbound.data.spec import DataSpec
+from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.evaluation import imputation
 from lowerbound.evaluation.annealing import refusals
-from lowerbound.evaluation.imputation import VALUES_HELD, of_trace, weights
+from lowerbound.evaluation.asking import Asking
+from lowerbound.evaluation.imputation import VALUES_HELD, of_trace, unweighed, weights
+from lowerbound.evaluation.rawdata import Values
+from lowerbound.evaluation.watching import Watch, watched
 from lowerbound.recipes.registry import Setup
 
 Method = Literal["importance", "refined", "gibbs", "metropolis"]
@@ -40,7 +43,7 @@ Columns = dict[str, Tensor]
 
 @final
 @dataclass(frozen=True)
-class Manner:
+class Completing:
     """How data are completed.
 
     draws: completions of each datum. particles: draws of z, weighed, for each of them and for each likelihood. sweeps:
@@ -49,7 +52,7 @@ class Manner:
 
     draws: int = 5
     particles: int = 1000
-    method: Method = "importance"
+    method: Method = "refined"
     sweeps: int = 100
 
     def check(self) -> None:
@@ -60,7 +63,7 @@ class Manner:
             conformed(name, getattr(self, name), Count)
 
 
-USUAL_MANNER = Manner()
+USUAL_COMPLETION = Completing()
 
 
 @final
@@ -112,11 +115,10 @@ def inferring(part: Part, method: Method) -> tuple[Model, Batch]:
     """
     model = part.setup.model
     if part.setup.hiding is not None:
-        assert isinstance(model, Latent)
-        cut = conditioned(part)
-        return uninformed(model), replace(cut, mask={name: torch.zeros_like(m) for name, m in (cut.mask or {}).items()})
+        return unweighed(part.setup, conditioned(part))
     batch = replace(part.seen, mask=part.shown)
-    return fitted_to(model, batch) if method == "refined" else (model, batch)
+    exact = isinstance(part.setup.estimator, Enumerate)  # every z is summed over, and none drawn
+    return fitted_to(model, batch) if method == "refined" and not exact else (model, batch)
 
 
 def conditioned(part: Part) -> Batch:
@@ -128,39 +130,47 @@ def conditioned(part: Part) -> Batch:
 def fitted_to(model: Model, batch: Batch) -> tuple[Model, Batch]:
     """The model with the best Gaussian found for each datum of the batch for its posterior."""
     if not isinstance(model, Latent):
-        raise InputError("a posterior is fitted where there is one latent, and this model has several; use importance")
-    with refusals("complete takes other models with the method importance"):
+        raise InputError(
+            "a posterior is fitted where there is one latent, and this model has several; use the method metropolis"
+        )
+    with refusals("complete takes other models with the method metropolis"):
         found = refined(model, batch, richest(model.infer(batch)), steps=STEPS, particles=CLIMBERS)
     return posed(model, batch, found.q)
 
 
-def log_conditional(part: Part, manner: Manner) -> Columns:
+def log_conditional(part: Part, manner: Completing) -> Columns:
     """log p(x_hidden | x_observed) of each datum, (B,) nats of the data as given, by several estimates.
 
     Of a model made for it, log_p is by importance sampling from q(z | x_observed, x_hidden), in expectation a lower
-    bound, with its stderr and k̂. Of any other it is the difference of two:
+    bound, with its stderr and k̂. Of any other it is the difference of two, each of them a lower bound of its own:
 
         log p(x_hidden | x_observed) = log p(x) − log p(x_observed)          whole, part
 
-    each by importance sampling and in expectation a lower bound of its own; their difference is a bound on nothing, and
-    the error of its bias is not in stderr, which is of chance alone. Both rise with the number of particles. by_weights
-    is log Σ_k w_k p(x_hidden | z_k) with the self-normalised weights of z_k given what is observed: what the draws of
-    a completion are worth. It is consistent, and commonly too low where few z_k explain what is hidden.
+    The difference is a bound on nothing: it is too high by what `part` lacks, which is much where an encoder that never
+    saw a datum in part is asked for z (method importance), and little where a posterior was fitted to that part
+    (refined). stderr is of chance alone. by_weights is log Σ_k w_k p(x_hidden | z_k), w_k being the self-normalised
+    weights of z_k given what is observed: what draws of a completion are worth. It errs to the other side, and by much
+    where few z_k explain what is hidden.
     """
-    if part.setup.hiding is not None:
+    return _log_conditional(part, None if part.setup.hiding else traced(part, manner), manner)
+
+
+def _log_conditional(part: Part, trace: Trace | None, manner: Completing) -> Columns:
+    """The same of a trace of what is observed, which several data that differ in what is hidden may share."""
+    if trace is None:
         found = log_marginal(part.setup.model, conditioned(part), manner.particles)
         columns = {"log_p": found.log_p, "stderr": found.stderr, "khat": found.khat}
     else:
-        columns = _difference(part, manner)
+        columns = _difference(part, trace, manner)
     spoken_of = {"log_p": part.hidden, "by_weights": part.hidden, "part": part.shown, "whole": part.seen.mask}
     volume = {name: part.setup.volumes(replace(part.seen, mask=mask)) for name, mask in spoken_of.items()}
     return {name: each + volume.get(name, 0) for name, each in columns.items()}
 
 
-def _difference(part: Part, manner: Manner) -> Columns:
-    trace = traced(part, manner)
-    everything = part._replace(observed={name: torch.ones_like(each) for name, each in part.observed.items()})
-    whole, some = estimated(traced(everything, manner)), estimated(trace)
+def _difference(part: Part, trace: Trace, manner: Completing) -> Columns:
+    """Of the whole, an encoder's own posterior is asked for z: it is what the encoder was trained for."""
+    everything = part.setup.model.trace(part.seen, manner.particles, part.setup.estimator)
+    whole, some = estimated(everything), estimated(trace)
     return {
         "log_p": whole.log_p - some.log_p,
         "stderr": (whole.stderr.square() + some.stderr.square()).sqrt(),
@@ -173,17 +183,16 @@ def _difference(part: Part, manner: Manner) -> Columns:
     }
 
 
-def traced(part: Part, manner: Manner) -> Trace:
+def traced(part: Part, manner: Completing) -> Trace:
     """Particles weighed by what is observed.
 
     Raises:
         InputError: the posterior is a point, so there are no draws of z to weigh.
     """
-    model, batch = inferring(part, manner.method)
-    trace = model.trace(batch, manner.particles, part.setup.estimator)
-    if not trace.proper:
+    if not part.setup.model.trace(part.seen[:1], 1, part.setup.estimator).proper:
         raise InputError("the model encodes to points, which say nothing of what is hidden; train one such as vae")
-    return trace
+    model, batch = inferring(part, manner.method)
+    return model.trace(batch, manner.particles, part.setup.estimator)
 
 
 def estimated(trace: Trace) -> Marginal:
@@ -204,7 +213,53 @@ def by_weights(trace: Trace, part: Part) -> Columns:
     return {"by_weights": torch.logsumexp(after, 0), "by_weights_stderr": error}
 
 
-def completions(setup: Setup, spec: DataSpec, raw: Batch, observed: Tensors, manner: Manner) -> list[Completed]:
+def complete(
+    asking: Asking,
+    x: Values,
+    observed: Any,
+    manner: Completing = USUAL_COMPLETION,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Completed:
+    """Rows with part of them hidden, completed several times; see `Completed`.
+
+    observed: booleans of the rows' shape, or of one row's for all; where there are several variables, by name. What is
+    under a False is used for nothing but the likelihood of the truth.
+
+    Raises:
+        InputError: a mask of another shape, a manner that is none, or a model that encodes to points.
+    """
+    manner.check()
+    batches, done = asking.batches(x), 0
+    kept = _masks(asking.spec, observed, sum(batch.size for batch in batches), asking.device)
+    found = list[Completed]()
+    with asking.drawing(seed, "complete"):
+        for raw in watched(batches, watch):
+            cut = {name: mask[done : done + raw.size] for name, mask in kept.items()}
+            found += completions(asking.setup, asking.spec, raw.to(asking.device), cut, manner)
+            done += raw.size
+    return joined(found)
+
+
+def _masks(spec: DataSpec, observed: Any, rows: int, device: torch.device) -> dict[str, Tensor]:
+    """The masks of all variables, one a row; a variable that none is given for is observed."""
+    given = observed if isinstance(observed, Mapping) else {spec.variables[0].name: observed}
+    return {v.name: _mask(v, given.get(v.name, True), rows).to(device) for v in spec.variables}
+
+
+def _mask(variable: Variable, observed: Any, rows: int) -> Tensor:
+    array = np.asarray(observed)
+    if array.dtype != np.bool_:
+        raise InputError(f"the mask of {variable.name!r} must be of booleans, True where observed, not {array.dtype}")
+    if array.shape not in ((), variable.shape, (rows, *variable.shape)):
+        raise InputError(
+            f"the mask of {variable.name!r} has shape {array.shape}; give one of {variable.shape} for all rows, or "
+            f"one for each of the {rows:,}"
+        )
+    return torch.from_numpy(np.array(np.broadcast_to(array, (rows, *variable.shape))))
+
+
+def completions(setup: Setup, spec: DataSpec, raw: Batch, observed: Tensors, manner: Completing) -> list[Completed]:
     """The rows of a batch of stored values completed, some at a time; tensors, and values by variable.
 
     observed: name -> (B, *shape), True for what is to stay. What is missing is hidden too, and where something is, what
@@ -218,21 +273,23 @@ def completions(setup: Setup, spec: DataSpec, raw: Batch, observed: Tensors, man
     return [_completed(spec, part, manner, whole) for part in parts]
 
 
-def _completed(spec: DataSpec, stored: Part, manner: Manner, whole: bool) -> Completed:
+def _completed(spec: DataSpec, stored: Part, manner: Completing, whole: bool) -> Completed:
     setup, raw = stored.setup, stored.seen
     part = stored._replace(seen=replace(replace(setup, hiding=None).see(raw), shown=None))
     kept = replace(raw, mask=stored.shown)
-    found = of_trace(setup, spec, kept, traced(part, manner), imputation.Manner(manner.particles, manner.draws))
+    trace = traced(part, manner)
+    found = of_trace(setup, spec, kept, trace, imputation.Manner(manner.particles, manner.draws))
     filled = [part.of(_viewed(setup, draw)) for draw in found.draws]
     if manner.method in RULES and setup.hiding is None:
         filled = [_walked(each, manner) for each in filled]
-    likelihoods = [log_conditional(each, manner) for each in filled]
-    truth = log_conditional(part, manner) if whole else None
+    weighed = None if setup.hiding else trace
+    likelihoods = [_log_conditional(each, weighed, manner) for each in filled]
+    truth = _log_conditional(part, weighed, manner) if whole else None
     draws = [imputation.filled(kept, _stored(each)) for each in filled]
     return Completed(_stacked(draws), found.values, _stacked(likelihoods), truth, found.ess, found.khat)
 
 
-def _walked(part: Part, manner: Manner) -> Part:
+def _walked(part: Part, manner: Completing) -> Part:
     """The data as a chain leaves them that begins where they are."""
     begun = start(part.setup.model, part.seen)
     return part._replace(seen=walked(part.setup.model, begun, part.observed, manner.sweeps, RULES[manner.method]).batch)

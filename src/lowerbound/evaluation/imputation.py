@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
 from lowerbound.arguments import Count, NonNegativeInt, conformed
-from lowerbound.core import Batch, Enumerate, Marginal, Trace, summarise
+from lowerbound.core import Batch, Enumerate, Latent, Marginal, Trace, summarise
 from lowerbound.core.evidence import Pinned
-from lowerbound.core.latent import named
+from lowerbound.core.latent import Model, named
+from lowerbound.core.marginal import uninformed
+from lowerbound.data.masks import told
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.evaluation.rawdata import expected
@@ -89,10 +91,25 @@ def imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> list[Im
 
 
 def _imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> Imputed:
-    trace = setup.model.trace(replace(setup.see(raw), shown=None), manner.particles, setup.estimator)
+    seen = replace(replace(setup, hiding=None).see(raw), shown=None)
+    model, batch = (setup.model, seen) if setup.hiding is None else unweighed(setup, _cut(seen, setup.hiding.name))
+    trace = model.trace(batch, manner.particles, setup.estimator)
     if not trace.proper:
         raise InputError("the model encodes to points, which say nothing of what is missing; train one such as vae")
     return of_trace(setup, spec, raw, trace, manner)
+
+
+def unweighed(setup: Setup, told: Batch) -> tuple[Model, Batch]:
+    """A model of the hidden given what is told, and a batch, of whose traces z ~ p(z | told) and all weigh alike."""
+    assert isinstance(setup.model, Latent)
+    nothing = {name: torch.zeros_like(mask) for name, mask in (told.mask or {}).items()}
+    return uninformed(setup.model), replace(told, mask=nothing)
+
+
+def _cut(seen: Batch, name: str) -> Batch:
+    """The batch with what was observed told, and the rest left to be."""
+    known = seen.mask_of(name)
+    return told(seen, name, torch.ones_like(seen.x[name], dtype=torch.bool) if known is None else known)
 
 
 def of_trace(setup: Setup, spec: DataSpec, raw: Batch, trace: Trace, manner: Manner) -> Imputed:
