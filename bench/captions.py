@@ -47,7 +47,8 @@ NOTES = (
     "was told (the mean of {draws} draws of z) to what is there. Chance: R@1 {chance:.1%}, R@5 {chance5:.1%}. Pixels "
     "and vectors have Gaussians of one learned scale each, networks are perceptrons 256-128, {epochs} epochs at most, "
     "the best by validation; one seed, nothing searched for. Ridge regression: from standardised values, its penalty "
-    "of {penalties} chosen by validation."
+    "of {penalties} chosen by validation.\n\n![Test emoji, and what {methods} tell from their captions]"
+    "(images/captions.png)"
 )
 
 
@@ -149,6 +150,7 @@ def notes(data: Dataset) -> str:
     """What the figures are."""
     count = len(tested(data)["picture"])
     return NOTES.format(
+        methods=", ".join(METHODS),
         train=data.spec.splits["train"],
         emoji=data.spec.splits["train"] // 2,
         test=count,

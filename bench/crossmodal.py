@@ -78,7 +78,9 @@ NOTES = (
     "dynamic binarisation, one seed; nothing was searched for. PoE is trained on the ELBO of each modality too (Wu and "
     "Goodman), and by its side on the joint ELBO alone; MVTCAE has α = 0.5. Core-minutes: processor time of the "
     "training, one thread. MultiVae's models have the same networks, steps and form (one draw of each expert, normal "
-    "priors that are not learned, no annealing)."
+    "priors that are not learned, no annealing); rows that lack both modalities are left out of their training, for their "
+    "losses are NaN there.\n\n![For each of {methods}: clothing told from the digits above, digits told from that "
+    "clothing, and pairs drawn together](images/crossmodal.png)"
 )
 
 
@@ -240,6 +242,7 @@ def notes() -> str:
         joint=JOINT,
         digits=judges["digit"].accuracy["test"],
         clothes=judges["clothing"].accuracy["test"],
+        methods=", ".join(PICTURED),
         rows=LIKELIHOOD_ROWS,
         particles=PARTICLES,
         hidden="-".join(map(str, COMMON["hidden"])),
