@@ -78,8 +78,8 @@ NOTES = (
     "dynamic binarisation, one seed; nothing was searched for. PoE is trained on the ELBO of each modality too (Wu and "
     "Goodman), and by its side on the joint ELBO alone; MVTCAE has α = 0.5. Core-minutes: processor time of the "
     "training, one thread. MultiVae's models have the same networks, steps and form (one draw of each expert, normal "
-    "priors that are not learned, no annealing); rows that lack both modalities are left out of their training, for their "
-    "losses are NaN there.\n\n![For each of {methods}: clothing told from the digits above, digits told from that "
+    "priors that are not learned, no annealing); rows that lack both modalities are left out of their training, where "
+    "their losses are NaN.\n\n![For each of {methods}: clothing told from the digits above, digits told from that "
     "clothing, and pairs drawn together](images/crossmodal.png)"
 )
 
