@@ -52,6 +52,7 @@ PICTURE = ROOT / "docs" / "images" / "cvae.png"
 Array = np.ndarray
 
 
+@cache
 def model(name: str) -> Fitted:
     """One training, or the rest of one."""
     recipe, own = MODELS[name]
