@@ -96,7 +96,7 @@ class Pinning(Conditional):
     >>> from torch import nn
     >>> from lowerbound.core import Bernoulli
     >>> part = Pinning(Bernoulli(lambda z, c: z))
-    >>> part(torch.zeros(5, 2), evidence(torch.ones(5, 2), torch.tensor([True, False]))).mean[0]
+    >>> part(torch.zeros(5, 2), evidence(torch.ones(5, 2), torch.tensor([True, False]).expand(5, 2))).mean[0]
     tensor([1.0000, 0.5000])
     """
 
