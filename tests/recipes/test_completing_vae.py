@@ -106,3 +106,18 @@ def test_rows_with_gaps_are_filled_in_from_its_own_prior() -> None:
     assert (found.values[:, :4] == x[:, :4]).all()
     assert np.isfinite(found.values).all()
     assert (found.ess > 999).all()
+
+
+def test_log_p_of_standardised_data_is_that_of_the_hidden_as_given() -> None:
+    """A column in other units moves log p of what is hidden of it, and of nothing else."""
+    torch.set_default_dtype(torch.float32)
+    x = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    found = []
+    for unit in (1.0, 1000.0):
+        data = x * np.array([1.0, unit], np.float32)
+        for mask in ("left", "right"):
+            model = lowerbound.train("completing-vae", data, latent=1, hidden=[4], masks=[mask], epochs=1)
+            found.append([model.log_prob(data[:20], 50).mean(), model.evaluate(data, particles=50)["log_p"]["value"]])
+    one, thousand = np.array(found[:2]), np.array(found[2:])
+    assert np.allclose(one[0], thousand[0], atol=1e-2)
+    assert np.allclose(one[1] - thousand[1], np.log(1000), atol=1e-2)

@@ -106,7 +106,7 @@ def gap(setup: Setup, rows: Rows, effort: Effort = USUAL, seed: int = 0, watch: 
             reseed(device, derive(seed, "gap", number))
             for name, values in per_datum(model, seen, effort).items():
                 columns[name].append(values.double())
-            columns["volume"].append(setup.volumes(raw))
+            columns["volume"].append(setup.volumes(seen))
             done += raw.size
             if watch:
                 watch(done, rows.count)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,24 +26,23 @@ def marginal(asking: Asking, x: Values, particles: Particles, seed: int, watch: 
     """By importance sampling from the encoder's posterior; columns of `core.Marginal`, and `believed`."""
     model = asking.setup.model
     with asking.drawing(seed, "log_prob"):
-        found = [perdatum.marginal(model, seen, particles) for seen in asking.bounded(x, seed, watch)]
-    return _believed(asking, found, x)
+        return _believed(asking, lambda seen: perdatum.marginal(model, seen, particles), asking.bounded(x, seed, watch))
 
 
 def refined(asking: Asking, x: Values, particles: Particles, seed: int, watch: Watch | None) -> dict[str, Array]:
     """The same, from a posterior fitted to each row by itself."""
     model = asking.setup.model
     with asking.drawing(seed, "refined"):
-        found = [refined_marginal(model, seen, particles) for seen in asking.bounded(x, seed, watch)]
-    return _believed(asking, found, x)
+        return _believed(asking, lambda seen: refined_marginal(model, seen, particles), asking.bounded(x, seed, watch))
 
 
 def annealed(asking: Asking, x: Values, walk: Walk, seed: int, watch: Watch | None) -> dict[str, Array]:
     """By annealed importance sampling; columns of `core.Annealed`."""
     walk.check()
     with asking.drawing(seed, "annealed"):
-        found = [walked(asking.setup.model, seen, walk) for seen in asking.bounded(x, seed, watch)]
-    return _columns(asking, {name: torch.cat([getattr(part, name) for part in found]) for name in ANNEALED}, x)
+        every = [(walked(asking.setup.model, seen, walk), seen) for seen in asking.bounded(x, seed, watch)]
+    found = {name: torch.cat([getattr(part, name) for part, _ in every]) for name in ANNEALED}
+    return _columns(asking, found, [seen for _, seen in every])
 
 
 def volumes(asking: Asking, x: Values) -> Tensor:
@@ -63,16 +63,17 @@ def _figures_of(asking: Asking, stored: Batch, particles: Particles) -> dict[str
     setup, raw = asking.setup, stored.to(asking.device)
     trace = perdatum.traced(setup, asking.seen(raw), particles)
     px = setup.model.decode(codes.means(setup.model.infer(trace.batch)), trace.batch.c)
-    terms = {**perdatum.terms(setup.model, trace, particles), "volume": setup.volumes(raw)}
-    return {**terms, **perdatum.error(setup, asking.spec, raw, px)}
+    terms = {**perdatum.terms(setup.model, trace, particles), "volume": setup.volumes(trace.batch)}
+    return {**terms, **perdatum.error(setup, asking.spec, replace(raw, mask=trace.batch.mask), px)}
 
 
-def _believed(asking: Asking, found: Sequence[Marginal], x: Values) -> dict[str, Array]:
-    whole = joined(found)
-    return _columns(asking, {**whole._asdict(), "believed": whole.believed}, x)
+def _believed(asking: Asking, measure: Callable[[Batch], Marginal], batches: Iterable[Batch]) -> dict[str, Array]:
+    every = [(measure(seen), seen) for seen in batches]
+    whole = joined([found for found, _ in every])
+    return _columns(asking, {**whole._asdict(), "believed": whole.believed}, [seen for _, seen in every])
 
 
-def _columns(asking: Asking, found: Mapping[str, Tensor], x: Values) -> dict[str, Array]:
-    """Figures of each row of x as arrays, log p in nats of the data as given."""
-    given = {**found, "log_p": found["log_p"] + volumes(asking, x).to(asking.device)}
+def _columns(asking: Asking, found: Mapping[str, Tensor], batches: Sequence[Batch]) -> dict[str, Array]:
+    """Figures of each row as arrays, log p in nats of the data as given: of a row that is told in part, of the rest."""
+    given = {**found, "log_p": found["log_p"] + torch.cat([asking.setup.volumes(seen) for seen in batches])}
     return {name: rawdata.to_array(values) for name, values in given.items()}

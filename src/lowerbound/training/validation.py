@@ -54,7 +54,7 @@ class Validation:
 
     def _sums(self, loss: Loss, index: Tensor) -> Tensor:
         raw = self.rows.batch(index)
-        terms = loss.terms(loss.setup.see(raw))
-        scores = loss.setup.volumes(raw).sum(dtype=torch.float64)
+        terms = loss.terms(seen := loss.setup.see(raw))
+        scores = loss.setup.volumes(seen).sum(dtype=torch.float64)
         scores = scores - torch.stack(list(terms.values())).sum(dtype=torch.float64)
         return torch.stack([scores, torch.full_like(scores, len(index))])
