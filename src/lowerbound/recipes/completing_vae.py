@@ -88,7 +88,7 @@ class Sizes:
     @property
     def code(self) -> int:
         """Numbers in the guess's code."""
-        return (*self.hidden, self.variable.size)[0]
+        return (self.variable.size, *self.hidden)[-1]
 
     def reader(self, outputs: int, beside: int = 0) -> PartReader:
         """A reader of evidence, and of other numbers beside."""
