@@ -152,6 +152,9 @@ def test_a_text_is_told_by_its_meaning(ask: Ask, of_texts: Path, tmp_path: Path)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), model.given("a blue car").sample(3))
     assert model.given(["a car", "a boat"]).sample(2).shape == (2, 3)
     assert not np.array_equal(model.given("a blue car").sample(3), model.given("a red boat").sample(3))
+    assert "told no labels; say what it is told with --text" in refusal(
+        ask, "sample", of_texts, "--label", "car", "--out", tmp_path / "b.npy"
+    )
 
 
 def test_a_word_that_no_encoder_knows_is_told_on_stderr(

@@ -53,6 +53,9 @@ class Condition:
             from lowerbound.evaluation.likeness import read_datum
 
             return read_datum(about, self.like)
+        if self.label is not None and about is not None and about.kind != "category":
+            other = "--text" if about.encoder else "--like"
+            raise InputError(f"the model is told no labels; say what it is told with {other}")
         return self.text if self.label is None else labels(about, self.label)
 
 
