@@ -246,8 +246,8 @@ NOTES = (
 ATTRIBUTE_NOTES = (
     "Test digits of the lowest third of an attribute, moved along the difference of the mean codes of the highest and "
     "of the lowest third of the training pictures. Slant: the slope of a line through the ink; thickness: twice the "
-    "ink over the length of its edge, in pixels; both measured on the decoded pictures as on the real ones, of pixels at least "
-    "half as bright as the brightest. The same VAE and classifier as above; one seed."
+    "ink over the length of its edge, in pixels; both measured on the decoded pictures as on the real ones, of pixels "
+    "at least half as bright as the brightest. The same VAE and classifier as above; one seed."
 )
 
 
