@@ -13,7 +13,7 @@ pictures: what is told is coherent if it is of the class of what it was told fro
 from __future__ import annotations
 
 import json
-import shutil
+import math
 import sys
 import time
 import warnings
@@ -168,14 +168,15 @@ def keep(name: str, share: float, train: Callable[[Dataset], tuple[Model, float]
     known = kept()
     if (key := f"{name} {share}") not in known:
         model, seconds = train(data(share))
-        found = {"core_minutes": seconds / 60, **measured(model), **likelihood(model)}
+        minutes = None if math.isnan(seconds) else seconds / 60  # of one that went on the beginning is not known
+        found = {"core_minutes": minutes, **measured(model), **likelihood(model)}
         known = {**kept(), key: found}
         KEPT.parent.mkdir(parents=True, exist_ok=True)
         write_json(KEPT, known)
         print(key, json.dumps(found), flush=True)
 
 
-def kept() -> dict[str, dict[str, float]]:
+def kept() -> dict[str, dict[str, Any]]:
     """What was measured, by method and share."""
     return json.loads(KEPT.read_text()) if KEPT.exists() else {}
 
@@ -188,10 +189,11 @@ def data(share: float) -> Dataset:
 
 
 def trained(name: str, share: float, rows: Dataset) -> tuple[Model, float]:
-    """A model and the processor's seconds that it took; kept, so that its pictures can be drawn again."""
+    """A model and the processor's seconds that it took; kept, so that it can go on and be drawn again."""
     recipe, arguments = METHODS[name]
     path = folder(name, share)
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        return Ours(lowerbound.resume(path, rows, progress=Silent())), math.nan
     start = time.process_time()
     fitted = lowerbound.train(recipe, rows, path, progress=Silent(), **COMMON, **arguments, **TRAINING)
     return Ours(fitted), time.process_time() - start
@@ -278,7 +280,7 @@ def tabulate() -> None:
         plots.write_png(IMAGE, picture())
 
 
-def row(key: str, found: Mapping[str, float]) -> dict[str, Any]:
+def row(key: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the table."""
     name, _, share = key.rpartition(" ")
     asked = ("digit to clothing", "clothing to digit", "joint")
@@ -286,6 +288,7 @@ def row(key: str, found: Mapping[str, float]) -> dict[str, Any]:
     distances = {head: f"{found[head]:.1f}" for head in ("Fréchet, digit", "Fréchet, clothing")}
     log_p = f"{found['log_p']:.1f} ± {found['stderr']:.1f}".replace("-", "−") if "log_p" in found else None
     start = {"method": name, "hidden": f"{float(share):.0%}"}
+    minutes = f"{found['core_minutes']:.1f}" if found["core_minutes"] else None
     doubt = f"{found['khat_above']:.0%}" if "khat_above" in found else None
     return {
         **start,
