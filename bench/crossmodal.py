@@ -296,7 +296,7 @@ def row(key: str, found: Mapping[str, Any]) -> dict[str, Any]:
         **distances,
         "log p": log_p,
         "k̂ > 0.7": doubt,
-        "core-minutes": f"{found['core_minutes']:.1f}",
+        "core-minutes": minutes,
     }
 
 
