@@ -91,10 +91,11 @@ def kept() -> dict[str, dict[str, Any]]:
 def told_by(name: str, data: Dataset) -> dict[str, Any]:
     """Train a recipe and look for what it tells."""
     recipe, arguments = METHODS[name]
-    start = time.process_time()
-    model = lowerbound.train(
-        recipe, data, RUNS / f"captions-{name}", progress=Silent(), **COMMON, **arguments, **TRAINING
-    )
+    start, path = time.process_time(), RUNS / f"captions-{name}"
+    if path.exists():
+        model = lowerbound.resume(path, data, progress=Silent())
+    else:
+        model = lowerbound.train(recipe, data, path, progress=Silent(), **COMMON, **arguments, **TRAINING)
     seconds = time.process_time() - start
     x = tested(data)
     found = {to: model.translate(x, [given], to, DRAWS).mean(1) for given, to in (SIDES, SIDES[::-1])}
