@@ -14,16 +14,15 @@ from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from lowerbound.arguments import Count, conformed
-from lowerbound.core import Batch, EvenLaplace
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.reading import Reading
 from lowerbound.data.spec import DataSpec
 from lowerbound.errors import InputError
 from lowerbound.files import write_json
 from lowerbound.nets.kl_autoencoder import KLDecoder, KLEncoder, ResnetBlock
+from lowerbound.randomness import derive, isolated, reseed
 from lowerbound.recipes import registry
 from lowerbound.recipes.registry import Setup
 from lowerbound.run.folder import Run, modules_of
@@ -37,11 +36,8 @@ CLASS, VERSION = "AutoencoderKL", "0.36.0"
 LARGEST_CONFIG = 1 << 16
 """Bytes; a config.json is about a thousand."""
 
-ROWS_PRICED, ROWS_AT_ONCE = 1024, 128
-"""Training rows whose errors say how wide the likelihood is, and how many of them at once."""
-
-LEAST_ERROR = 1e-4
-"""A likelihood is made no narrower than this, on a scale from 0 to 1."""
+ROWS_LOOKED_AT = 1024
+"""Training rows by which the likelihood of an imported network is fitted."""
 
 DOWN, UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
 FIXED = {"act_fn": "silu", "use_quant_conv": True, "use_post_quant_conv": True, "mid_block_add_attention": True}
@@ -146,8 +142,7 @@ def require_vacant(folder: Path) -> None:
 def imported(folder: Path, out: Path, data: Dataset, reading: Reading | None) -> Run:
     """Make a run of the recipe first-stage, for these data, of a folder that diffusers or `written` left.
 
-    diffusers has no likelihood: the price b of absolute errors is set to their mean over some training rows, which is
-    its most likely value.
+    diffusers has no likelihood: the price b of absolute errors is measured on training rows, as after a training.
 
     Raises:
         InputError: a folder that cannot be read, or data that are no pictures of as many channels.
@@ -159,9 +154,20 @@ def imported(folder: Path, out: Path, data: Dataset, reading: Reading | None) ->
     setup = run.draw()
     for half in halves(setup.model):
         half.load_state_dict({name: tensors[name] for name in half.state_dict()})
-    price(setup, data)
+    _settle(setup, data)
     run.finish(modules_of(setup).state_dict(), "trained", {"steps": 0, "epoch_kept": 0, "validation_objective": None})
     return run
+
+
+@torch.no_grad()
+def _settle(setup: Setup, data: Dataset) -> None:
+    """Fit to the first training rows what the recipe fits at the end of a training."""
+    modules_of(setup).eval()
+    device = torch.device("cpu")
+    rows = data.split("train").resident(device)
+    with isolated(device):
+        reseed(device, derive(0, "settle"))
+        setup.settle(lambda: map(setup.steady, rows.batches([torch.arange(min(rows.count, ROWS_LOOKED_AT))])))
 
 
 def _needed(layout: Layout, spec: DataSpec, arguments: Mapping[str, Any], most: int) -> dict[str, str]:
@@ -175,25 +181,6 @@ def _needed(layout: Layout, spec: DataSpec, arguments: Mapping[str, Any], most: 
         raise
     except (RuntimeError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"the config asks for a network that cannot be built: {error}") from error
-
-
-@torch.no_grad()
-def price(setup: Setup, data: Dataset) -> None:
-    """Set the scale of a likelihood `EvenLaplace` to the mean absolute error of reconstructions of training rows."""
-    modules_of(setup).eval()
-    rows = data.split("train").resident(torch.device("cpu"))
-    index = torch.arange(min(rows.count, ROWS_PRICED)).split(ROWS_AT_ONCE)
-    errors = [_errors(setup, setup.steady(batch)) for batch in rows.batches(index)]
-    (likelihood,) = (part for part in setup.model.modules() if isinstance(part, EvenLaplace))
-    likelihood.log_scale.fill_(torch.cat(errors).mean().clamp_min(LEAST_ERROR).log())
-
-
-def _errors(setup: Setup, seen: Batch) -> Tensor:
-    """|x − E[x|z]| at z = E[z|x] of every value, in a row."""
-    q = setup.model.infer(seen)
-    assert isinstance(q, Distribution)
-    made = setup.model.decode(q.mean)
-    return torch.cat([(made[name].mean - x).abs().flatten() for name, x in seen.x.items()])
 
 
 def read(folder: Path) -> tuple[Layout, dict[str, Tensor]]:
