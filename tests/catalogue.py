@@ -165,6 +165,8 @@ def cases(*arguments: str) -> list[Any]:
 RICHER = ("prior", "posterior")
 SEVERAL = {"multimodal-vae": "byte+real", "mmvae-plus": "byte+real"}
 """Recipes of several variables, and the kinds of those with which their own choices are tried."""
+NEEDS = {("multimodal-vae", "objective", "mvtcae"): (("experts", "poe"),)}
+"""What a recipe's choice goes with, where that is not its default."""
 
 
 def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
@@ -175,7 +177,10 @@ def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
         return [*(Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits), *richer]
     tried = SEVERAL.get(recipe, "unit")
     plain = [Case(recipe, kind, ()) for kind in dict.fromkeys([*RANGES, tried])]
-    return [*plain, *(Case(recipe, tried, (pair,)) for pair in _choices(recipe, arguments))]
+    return [
+        *plain,
+        *(Case(recipe, tried, (*NEEDS.get((recipe, *pair), ()), pair)) for pair in _choices(recipe, arguments)),
+    ]
 
 
 def _choices(recipe: str, arguments: tuple[str, ...]) -> list[tuple[str, Any]]:

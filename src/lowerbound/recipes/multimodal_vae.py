@@ -42,8 +42,8 @@ def multimodal_vae(
     hidden: parts.Widths = None,
     activation: str = "silu",
     likelihood: parts.LikelihoodName = "auto",
-    experts: ExpertsName = "poe",
-    objective: ObjectiveName = "subsampled",
+    experts: ExpertsName = "mopoe",
+    objective: ObjectiveName = "elbo",
     particles: Count = 1,
     beta: NonNegative = 1.0,
     alpha: Alpha = 0.5,
@@ -62,10 +62,11 @@ def multimodal_vae(
         net: networks of pictures: a perceptron, or strided or residual convolutions; others get a perceptron.
         likelihood: p(x|z) of every variable; auto takes for each the one that fits its kind.
         experts: poe is the product of what the encoders say, moe the mixture of it, mopoe the mixture of the products
-            over every set of variables.
+            over every set of variables. A product makes the most of what all say, and a mixture asks each encoder to
+            tell the other variables too: translate with mixtures.
         objective: elbo and iwae bound log p of the data together; subsampled adds the ELBO of each variable by itself,
-            which products need so that each encoder serves alone; mvtcae, of products too, weighs how far each
-            variable's posterior is from that of all.
+            without which a product's encoders do not serve alone; mvtcae, of products, weighs how far each variable's
+            posterior is from that of all.
         particles: draws of z for each datum and step; of a mixture, from each of its components.
         beta: weight of the rate.
         alpha: of mvtcae, what the single variables' posteriors count for beside the prior.
