@@ -59,6 +59,8 @@ class Translate(OfRun):
 
     def _shown(self, model: Fitted) -> dict[str, np.ndarray]:
         """What to go by: of a file what it holds, else the rows of a data set."""
+        import numpy as np
+
         from lowerbound.data.dataset import read
         from lowerbound.data.sources import SOURCES
 
@@ -68,7 +70,7 @@ class Translate(OfRun):
         if len(arrays) == len(self.given) == 1:
             arrays = dict(zip(self.given, arrays.values()))
         count = conformed("count", self.count, Count)
-        return {name: values[:count] for name, values in arrays.items()}
+        return {name: np.array(values[:count]) for name, values in arrays.items()}
 
 
 def _picture(model: Fitted, x: dict[str, np.ndarray], given: tuple[str, ...], to: str, found: np.ndarray) -> np.ndarray:
