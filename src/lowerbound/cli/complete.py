@@ -44,7 +44,7 @@ class Complete(OfRun):
     """Draws of z a datum, weighed by what was left of it."""
     method: Literal["importance", "refined", "gibbs", "metropolis"] = "refined"
     """Where z comes from: refined fits a posterior to what was left of each datum and weighs its draws; importance
-    weighs the encoder's own, which is quick and poor where much is hidden; metropolis goes on from those by a chain
+    weighs the encoder's own, which is quick and poor where much is hidden; metropolis goes on from refined by a chain
     that is exact in the long run, and gibbs by one that takes every step. A completing-vae has its own."""
     sweeps: int = 100
     """Steps of the chain."""

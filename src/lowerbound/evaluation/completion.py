@@ -16,7 +16,7 @@ from lowerbound.core import Batch, Enumerate, Latent, Marginal, Trace, log_margi
 from lowerbound.core.gibbs import Rule, always, metropolis, start, walked
 from lowerbound.core.latent import Model
 from lowerbound.core.observation import observed_log_prob
-from lowerbound.core.refinement import richest
+from lowerbound.core.refinement import coordinates, richest
 from lowerbound.data.masks import told
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
@@ -30,7 +30,8 @@ from lowerbound.recipes.registry import Setup
 
 Method = Literal["importance", "refined", "gibbs", "metropolis"]
 """Whence z is drawn: from the encoder's q(z | x_observed), weighed; from one fitted to each datum's observed part,
-weighed; or by a chain that goes on from the first, pseudo-Gibbs or Metropolis within Gibbs."""
+weighed; or by a chain that goes on from there, or where none can be fitted from the first: pseudo-Gibbs or Metropolis
+within Gibbs."""
 
 RULES: Mapping[str, Rule] = {"gibbs": always, "metropolis": metropolis}
 
@@ -118,7 +119,19 @@ def inferring(part: Part, method: Method) -> tuple[Model, Batch]:
         return unweighed(part.setup, conditioned(part))
     batch = replace(part.seen, mask=part.shown)
     exact = isinstance(part.setup.estimator, Enumerate)  # every z is summed over, and none drawn
-    return fitted_to(model, batch) if method == "refined" and not exact else (model, batch)
+    plain = exact or method == "importance" or (method in RULES and not _fits(model, batch))
+    return (model, batch) if plain else fitted_to(model, batch)
+
+
+def _fits(model: Model, batch: Batch) -> bool:
+    """Whether a posterior can be fitted to each datum: where there is one latent, and q is Gaussian."""
+    if not isinstance(model, Latent):
+        return False
+    try:
+        coordinates(model.infer(batch[:1]))
+    except ValueError:
+        return False
+    return True
 
 
 def conditioned(part: Part) -> Batch:
