@@ -50,8 +50,8 @@ LATENT, ACTIVATION = 50, "relu"
 HIDDEN = {LATENT: (300, 300), 0: (500, 500)}
 """Of the conditional model's networks, its guess's among them; and of a guess alone."""
 MODELS: dict[str, dict[str, Any]] = {
-    "binarised": {"recipe": "completing-vae", "latent": LATENT, "legs": ((11, 1e-3), (40, 1e-3))},
-    "grey": {"recipe": "grey-quadrants", "latent": LATENT, "legs": ((11, 1e-3), (40, 1e-3))},
+    "binarised": {"recipe": "completing-vae", "latent": LATENT, "legs": ((11, 1e-3), (12, 1e-3))},
+    "grey": {"recipe": "grey-quadrants", "latent": LATENT, "legs": ((11, 1e-3), (12, 1e-3))},
     "binarised guess": {"recipe": "completing-vae", "latent": 0, "legs": ((15, 1e-3),)},
     "grey guess": {"recipe": "grey-quadrants", "latent": 0, "legs": ((15, 1e-3),)},
 }
