@@ -59,7 +59,7 @@ MODELS: dict[str, dict[str, Any]] = {
 The guesses are the plain networks by themselves, as the others have them."""
 RUNS, KEPT = Path(tempfile.gettempdir()) / "lowerbound-quadrants", RESULTS / "parts"
 PICTURES = ROOT / "docs" / "images"
-PICTURES_MEASURED, PARTICLES, MANY, FIRST = 10_000, 100, 1000, 1000
+PICTURES_MEASURED, PARTICLES, MANY, FIRST = 10_000, 100, 1000, 250
 """Of each of so many test pictures, so many particles; and more of each of the first."""
 
 KINDS = ("grey", "binarised")
