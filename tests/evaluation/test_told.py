@@ -27,6 +27,10 @@ NAMES = ("ant", "bee", "cat")
 LABELS = Variable("label", "category", (), 0, 2, levels=3, labels=NAMES)
 
 
+STEP = 3 / 2**0.5
+"""How much more a model is shown of a label than 1: that it varies by 1 where all three are as frequent."""
+
+
 @pytest.fixture
 def exact() -> ToldGaussian:
     return ToldGaussian(4)
@@ -45,8 +49,9 @@ def model(exact: ToldGaussian, x: np.ndarray) -> Fitted:
 
 
 def told(*names: str) -> Tensor:
-    """What the model is shown of labels: one-hot, and that they are told."""
-    return torch.cat([torch.eye(3)[[NAMES.index(name) for name in names]], torch.ones(len(names), 1)], 1)
+    """What the model is shown of labels: one-hot, of mean 0 and variance 1, and that they are told."""
+    each = (torch.eye(3)[[NAMES.index(name) for name in names]] - 1 / 3) * STEP
+    return torch.cat([each, torch.ones(len(names), 1)], 1)
 
 
 def log_p(exact: ToldGaussian, x: np.ndarray) -> np.ndarray:
@@ -103,11 +108,13 @@ def test_one_draw_of_z_under_every_label(model: Fitted, exact: ToldGaussian) -> 
     found = model.sample_each(5)
     assert found.shape == (3, 5, 4)
     whole = (exact.shift + exact.alone.weight @ exact.lead).numpy()  # z = Bc + noise, and the noise is the same
-    np.testing.assert_allclose(found[1] - found[0], np.tile(whole[:, 1] - whole[:, 0], (5, 1)), atol=1e-10)
+    np.testing.assert_allclose(found[1] - found[0], np.tile((whole[:, 1] - whole[:, 0]) * STEP, (5, 1)), atol=1e-10)
     np.testing.assert_array_equal(found[2], model.given("cat").sample(5))
     codes = np.random.default_rng(0).normal(size=(6, 2))
     other = model.decode_each(codes)
-    np.testing.assert_allclose(other[1] - other[0], np.tile((exact.shift[:, 1] - exact.shift[:, 0]).numpy(), (6, 1)))
+    np.testing.assert_allclose(
+        other[1] - other[0], np.tile((exact.shift[:, 1] - exact.shift[:, 0]).numpy() * STEP, (6, 1))
+    )
 
 
 def test_variations_are_of_the_posterior(model: Fitted, exact: ToldGaussian, x: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
@@ -39,7 +40,10 @@ class Conditions:
 
 @final
 class Told(nn.Module):
-    """The condition that a model is shown: labels one-hot, vectors standardised, levels brought to [0, 1].
+    """The condition that a model is shown: one-hot labels and vectors standardised, levels brought to [0, 1].
+
+    Labels are standardised as if each were as frequent as the others. A one-hot label as it is, of length 1, is faint
+    beside z, and what it says is then learned from z instead.
 
     drop: with it, a model learns to do without c too. Its c then has a number more, 1 where c is told and 0 where it is
     not, and all the others are 0 with that; and in training each datum's c is withheld with this probability.
@@ -50,8 +54,8 @@ class Told(nn.Module):
     Example:
         >>> told = Told(Variable("label", "category", (), 0, 2, levels=3), drop=0.5).eval()
         >>> told(torch.eye(3)[:2], 2)
-        tensor([[1., 0., 0., 1.],
-                [0., 1., 0., 1.]])
+        tensor([[ 1.4142, -0.7071, -0.7071,  1.0000],
+                [-0.7071,  1.4142, -0.7071,  1.0000]])
         >>> told(None, 1)
         tensor([[0., 0., 0., 0.]])
     """
@@ -107,4 +111,6 @@ def _standard(variable: Variable) -> tuple[tuple[float, ...], tuple[float, ...]]
     """What is taken off each number, and what it is then divided by."""
     if variable.kind == "real" and variable.mean and variable.std:
         return variable.mean, variable.std
+    if variable.kind == "category" and (levels := variable.levels or 1) > 1:
+        return (1 / levels,), (math.sqrt(levels - 1) / levels,)
     return (0.0,), (variable.high if variable.kind == "byte" else 1.0,)

@@ -12,7 +12,7 @@ from lowerbound.nets.mlp import perceptron
 from lowerbound.recipes import bounds, latents, parts
 from lowerbound.recipes.registry import Setup, recipe
 
-PriorName = Literal["normal", "learned"]
+PriorName = Literal["learned", "normal"]
 
 Drop = Annotated[float, (0.0, 0.99)]
 
@@ -32,13 +32,13 @@ def cvae(
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
     free_bits: NonNegative = 0.0,
-    prior: PriorName = "normal",
+    prior: PriorName = "learned",
     prior_hidden: parts.Widths = None,
     drop: Drop = 0.1,
 ) -> Setup:
     """Conditional variational autoencoder: log p(x|c) for a label, several, a vector, a text's or a picture as c.
 
-    q(z|x,c) and p(x|z,c) are both told c, and so is the prior where it is learned. Choose it to draw data of a kind you
+    q(z|x,c), p(x|z,c) and the prior p(z|c) are all told c. Choose it to draw data of a kind you
     name, or to see what is left in z once c is known. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured
     output representation using deep conditional generative models", 2015; Diederik P. Kingma et al., "Semi-supervised
     learning with deep generative models", 2014.
@@ -50,7 +50,8 @@ def cvae(
         beta: weight of the rate.
         anneal: steps over which that weight rises from 0.
         free_bits: nats of each latent dimension that cost nothing to use.
-        prior: normal is N(0, I) whatever c is; learned is a Gaussian p(z|c) whose mean and scale a network gives.
+        prior: learned is a Gaussian p(z|c) whose mean and scale a network gives; normal is N(0, I) whatever c is, of which
+            samples are less often what was asked for.
         prior_hidden: widths of that network, 200 where not given.
         drop: share of the training data whose c is withheld, so that the model serves without c too; 0 for never.
     """
