@@ -205,12 +205,12 @@ DENSITY_NOTES = (
     f"The same {ROWS:,} test pictures for every row, evenly spread, black and white by one draw; importance sampling "
     f"with {PARTICLES:,} particles from the encoder's posterior, so each figure is below the truth in expectation. In "
     f"the sum over labels those more than {NEAR:g} nats behind the best count by {FEW} particles. p(c) is the share of "
-    "the training rows; the label by Bayes is the likeliest of p(c) p(x|c). The CVAEs learn p(z|c) but for the one that "
-    "says otherwise, and a tenth of the training pictures is shown without its label (drop 0.1), so that they also answer "
-    "when nothing is told. All: perceptrons of 512 and 512 units, z of 50 but for cvae-small, silu, batches of 128, Adam "
-    f"at 0.001 (z of 5: 0.002) falling to 0 by a cosine, {EPOCHS} epochs, seed 0, the epoch of the best validation bound "
-    "kept; one seed each. ± are standard errors over pictures, of the differences too. z of 5, its rate and the length "
-    "were chosen by the share of 2,000 samples taken for what was asked on validation labels."
+    "the training rows; the label by Bayes is the likeliest of p(c) p(x|c). The CVAEs learn p(z|c) but for the one "
+    "that says otherwise, and a tenth of the training pictures is shown without its label (drop 0.1), so that they "
+    "also answer when nothing is told. All: perceptrons of 512 and 512 units, z of 50 but for cvae-small, silu, "
+    f"batches of 128, Adam at 0.001 (z of 5: 0.002) falling to 0 by a cosine, {EPOCHS} epochs, seed 0, the epoch of "
+    "the best validation bound kept; one seed each. ± are standard errors over pictures, of the differences too. z of "
+    "5, its rate and the length were chosen by the share of 2,000 samples taken for what was asked on validation labels."
 )
 SAMPLE_NOTES = (
     "10,000 samples each (the mean of p(x|z)) beside the 10,000 test pictures, as 128 features of the classifier of "
