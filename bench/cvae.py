@@ -210,7 +210,7 @@ DENSITY_NOTES = (
     "also answer when nothing is told. All: perceptrons of 512 and 512 units, z of 50 but for cvae-small, silu, "
     f"batches of 128, Adam at 0.001 (z of 5: 0.002) falling to 0 by a cosine, {EPOCHS} epochs, seed 0, the epoch of "
     "the best validation bound kept; one seed each. ± are standard errors over pictures, of the differences too. z of "
-    "5, its rate and the length were chosen by the share of 2,000 samples taken for what was asked on validation labels."
+    "5, its rate and the length were chosen by the share of 2,000 samples taken for what was asked in validation."
 )
 SAMPLE_NOTES = (
     "10,000 samples each (the mean of p(x|z)) beside the 10,000 test pictures, as 128 features of the classifier of "
