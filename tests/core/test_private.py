@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch import distributions as D
-from two_sides import NAMES, reads
 
 from agree import assert_close, assert_mean, refused
 from lowerbound.core import Batch, Encoders, Homoscedastic, Private, Score, log_marginal
 from toys import Affine
+from two_sides import NAMES, reads
 
 pytestmark = pytest.mark.usefixtures("double")
 
