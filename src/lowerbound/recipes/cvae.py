@@ -50,8 +50,9 @@ def cvae(
         beta: weight of the rate.
         anneal: steps over which that weight rises from 0.
         free_bits: nats of each latent dimension that cost nothing to use.
-        prior: learned is a Gaussian p(z|c) whose mean and scale a network gives; normal is N(0, I) whatever c is, and
-            samples are then less often what was asked for.
+        prior: learned is a Gaussian p(z|c) whose mean and scale a network gives; normal is N(0, I) whatever c is:
+            samples are then less often what was asked for, but z is freer of c, so that a datum can be told otherwise
+            with its z kept.
         prior_hidden: widths of that network, 200 where not given.
         drop: share of the training data whose c is withheld, so that the model serves without c too; 0 for never.
     """
