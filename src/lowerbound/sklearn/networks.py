@@ -65,7 +65,7 @@ class CVAE(ConditionalDensityEstimator):
     beta: float = 1.0
     anneal: int = 0
     free_bits: float = 0.0
-    prior: str = "normal"
+    prior: str = "learned"
     prior_hidden: Sequence[int] | None = None
     drop: float = 0.1
 
