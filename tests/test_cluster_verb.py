@@ -26,18 +26,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
-
-
 def test_figures_table_and_picture(ask: Asked, trained: Path, tmp_path: Path) -> None:
     table, picture = tmp_path / "clusters.csv", tmp_path / "samples.png"
     code, out, err = ask("cluster", trained, "--out", table, "--samples", picture, "--across", 5, "--json")

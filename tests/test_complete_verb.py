@@ -26,18 +26,6 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
-
-
 @pytest.mark.parametrize("method", ["importance", "metropolis"])
 def test_pictures_are_completed(digits: Path, ask: Asked, tmp_path: Path, method: str) -> None:
     out = tmp_path / "c.npz"

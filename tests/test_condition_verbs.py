@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import lowerbound
-from lowerbound.cli.command import run
 from lowerbound.training.progress import Silent
 
 SMALL: dict[str, Any] = {"epochs": 4, "latent": 3, "hidden": [32], "batch_size": 128, "lr": 3e-3, "progress": Silent()}
@@ -36,16 +35,6 @@ def of_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {**SMALL, "epochs": 1, "labels": "caption", "text": "hash"}
     lowerbound.train("cvae", path / "data.npz", path / "run", **settings)
     return path / "run"
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
 
 
 def refusal(ask: Ask, *args: object) -> str:

@@ -27,18 +27,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
-
-
 def test_figures_picture_and_page(ask: Asked, trained: Path, tmp_path: Path) -> None:
     code, out, err = ask("gap", trained, *QUICK, "--out", tmp_path / "gap.png", "--json")
     assert code == 0, err

@@ -40,18 +40,6 @@ def trained(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
-
-
 def rows_of(path: Path) -> tuple[list[str], list[list[str]]]:
     with path.open(newline="") as stream:
         head, *rows = csv.reader(stream)

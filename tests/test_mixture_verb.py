@@ -22,18 +22,6 @@ from lowerbound.run.mixtures import MixtureRun, view_of
 Ask = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Run a command line in this process; its exit code, stdout and stderr."""
-
-    def asked(*args: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(arg) for arg in args])
-        return code, *capsys.readouterr()
-
-    return asked
-
-
 def clouds() -> tuple[np.ndarray, np.ndarray]:
     """Rows of three clouds a million away from 0, and which cloud each is of."""
     generator = np.random.default_rng(0)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.data.arrays import as_array
@@ -136,7 +134,7 @@ class Fitted:
             InputError: a model without clusters.
         """
         count, model = _positive("particles", particles), self.setup.model
-        with self._drawing(seed, "clusters"):
+        with self._asking.drawing(seed, "clusters"):
             return Clusters.of(torch.cat([responsibilities(model, seen, count) for seen in self._asking.steady(x)]))
 
     def classify(
@@ -337,8 +335,8 @@ class Fitted:
         """
         manner.check()
         spec, parts = tolerant(self.spec), list[Imputed]()
-        with self._drawing(seed, "impute"):
-            for stored in watched(rawdata.batches(spec, x, self._c), watch):
+        with self._asking.drawing(seed, "impute"):
+            for stored in watched(rawdata.batches(spec, x, self._asking.c), watch):
                 parts += imputed(self.setup, spec, stored.to(self.device), manner)
         return completed(parts)
 
@@ -357,8 +355,7 @@ class Fitted:
         self, x: Mapping[str, Array], given: Sequence[str], to: str, count: int = 1, seed: int = 0, mean: bool = True
     ) -> Array:
         """One variable of each row told from others, (N, count, ...); see `evaluation.translation.translated`."""
-        with self._drawing(seed, "translate"):
-            return translated(self.setup, self.spec, x, given, to, _positive("count", count), mean, self._c)
+        return translated(self._asking, x, given, to, _positive("count", count), seed, mean)
 
     def volumes(self, x: Values) -> Array:
         """What is added to log p of each row as the model sees it for that of the row as given, (N,) nats."""
@@ -441,13 +438,6 @@ class Fitted:
         """What figures are of."""
         made_of = {"data": rows.spec.name, "fingerprint": rows.spec.fingerprint, "split": split}
         return {**made_of, **self._asking.in_words(rows)}
-
-    def _drawing(self, seed: int, purpose: str) -> AbstractContextManager[None]:
-        return self._asking.drawing(seed, purpose)
-
-    @property
-    def _c(self) -> Tensor | None:
-        return self._asking.c
 
 
 def _draws(what: str, value: object) -> Particles:

@@ -82,15 +82,11 @@ class Gaussian(Parametric):
         return LogScaleNormal(loc, half_clamped(log_variance))
 
 
-@final
-class Homoscedastic(Parametric):
-    """N(μ, σ²) with μ from the network and σ the same for all data.
+class Even(Parametric, ABC):
+    """A location from the network, and one scale for all data.
 
-    log_scale: a tensor keeps σ fixed, an `nn.Parameter` learns it; a scalar is one σ, a tensor of the event's shape
-    one per dimension.
-
-    >>> Homoscedastic(nn.Identity(), torch.zeros(()))(torch.zeros(2)).log_prob(torch.zeros(2))
-    tensor(-1.8379)
+    log_scale: a tensor keeps the scale fixed, an `nn.Parameter` learns it; a scalar is one scale, a tensor of the
+    event's shape one per dimension.
     """
 
     per_value = 1
@@ -100,8 +96,25 @@ class Homoscedastic(Parametric):
         self.log_scale: Tensor
         register(self, "log_scale", log_scale)
 
+    @final
+    @property
+    def clamped(self) -> Tensor:
+        """log of the scale, clamped."""
+        return half_clamped(2 * self.log_scale)
+
+
+@final
+class Homoscedastic(Even):
+    """N(μ, σ²) with μ from the network and σ the same for all data.
+
+    log_scale: log σ, see `Even`.
+
+    >>> Homoscedastic(nn.Identity(), torch.zeros(()))(torch.zeros(2)).log_prob(torch.zeros(2))
+    tensor(-1.8379)
+    """
+
     def family(self, h: Tensor) -> Distribution:
-        return LogScaleNormal(widened(h), half_clamped(2 * self.log_scale))
+        return LogScaleNormal(widened(h), self.clamped)
 
 
 def squared_error(net: nn.Module, event_dims: int = 1) -> Homoscedastic:
@@ -126,26 +139,19 @@ class Laplace(Parametric):
 
 
 @final
-class EvenLaplace(Parametric):
+class EvenLaplace(Even):
     """Laplace(μ, b) with μ from the network and one b for all data: absolute error with a learned price.
 
     −log p(x|z) = Σ|x−μ|/b + D log 2b nats, so at a fixed b "L1 + KL" is this likelihood with a weight on the rate.
 
-    log_scale: log b, a scalar; a tensor keeps b fixed, an `nn.Parameter` learns it.
+    log_scale: log b, see `Even`.
 
     >>> EvenLaplace(nn.Identity(), torch.zeros(()))(torch.zeros(2)).log_prob(torch.zeros(2))
     tensor(-1.3863)
     """
 
-    per_value = 1
-
-    def __init__(self, net: nn.Module, log_scale: Tensor | nn.Parameter, event_dims: int = 1) -> None:
-        super().__init__(net, event_dims)
-        self.log_scale: Tensor
-        register(self, "log_scale", log_scale)
-
     def family(self, h: Tensor) -> Distribution:
-        return D.Laplace(widened(h), half_clamped(2 * self.log_scale).exp(), validate_args=False)
+        return D.Laplace(widened(h), self.clamped.exp(), validate_args=False)
 
 
 @final

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from lowerbound.errors import InputError
 from lowerbound.nets.canvas import Canvas
 from lowerbound.nets.leading import Leading, require_event
+from lowerbound.nets.picture import ToChannelsFirst
 
 EPSILON = 1e-6
 """Added to the variance in every normalisation."""
@@ -253,7 +254,7 @@ class LatentDecoder(nn.Module):
         self.event = (*canvas.grid, latent)
         picture = KLDecoder(latent, canvas.channels * per_value, widths, blocks, grouping(widths, groups))
         self.last = [picture.decoder.conv_out]  # a list is no child module, and it is one already
-        self.body = Leading(nn.Sequential(_ChannelsFirst(), picture, canvas.leave(per_value)), event=3)
+        self.body = Leading(nn.Sequential(ToChannelsFirst(self.event), picture, canvas.leave(per_value)), event=3)
 
     def forward(self, z: Tensor) -> Tensor:
         """`(..., h, w, c)` to `(..., *x_shape[, per_value])`."""
@@ -267,14 +268,6 @@ class LatentDecoder(nn.Module):
         (last,) = self.last
         assert last.bias is not None
         last.bias.copy_(out.reshape(-1, len(last.bias)).mean(0))
-
-
-@final
-class _ChannelsFirst(nn.Module):
-    """`(N, H, W, C)` to `(N, C, H, W)`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.permute(0, 3, 1, 2)
 
 
 def through(x: Tensor, *blocks: nn.Module) -> Tensor:
