@@ -176,4 +176,4 @@ def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray, missing
     refuse_constant(raw, name, kind, train)
     values = kept(raw.arrays[name], kind, found)
     variable = describe(name, kind, values, train, found, raw.levels, raw.columns, raw.near_binary)
-    return values, variable
+    return values, replace(variable, form=raw.forms.get(name))

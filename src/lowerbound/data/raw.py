@@ -24,6 +24,7 @@ class Raw:
     `kinds` says what the values of some arrays are, where their type no longer does.
     `captions` are texts (N,) that say what a row is, beside its label. Rows of one number in `groups` (N,) show the
     same thing and stay in one split.
+    `forms` says what the values of some arrays are a form of (see `Variable.form`).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Raw:
     captions: np.ndarray | None = None
     groups: np.ndarray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, name: str, index: tuple[int, ...]) -> str:
         """Where one value is, in words: file, array, row and column."""

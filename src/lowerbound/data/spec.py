@@ -30,7 +30,9 @@ class Variable:
     greatest value of the training rows. `mean` and `std` are of the training rows, for real values only: one number a
     column for rows of one dimension, else one number over all. `labels` names the codes of a category. `missing` says
     whether some values were not observed; NaN stand for them, and all else is said of the others. `encoder` names the
-    text encoder that made the vectors of a condition that was text.
+    text encoder that made the vectors of a condition that was text. `form` says what the values are a form of, where
+    they were not numbers to begin with: `characters` or `words` of a text, whose symbols `labels` then are, in order of
+    their codes; or a word of another kind of data with what it takes to get it back, such as `sound:8000:256:64`.
 
     Raises:
         InputError: when the parts contradict each other.
@@ -57,6 +59,7 @@ class Variable:
     why: str = ""
     missing: bool = False
     encoder: str | None = None
+    form: str | None = None
 
     def __post_init__(self) -> None:
         for complaint, holds in self._complaints():
@@ -260,9 +263,10 @@ _VARIABLE: dict[str, Callable[[Any], Any]] = {
     "why": _text,
     "missing": _truth,
     "encoder": _optional(_text),
+    "form": _optional(_text),
 }
 
-_LATER: dict[str, Any] = {"missing": False, "encoder": None}
+_LATER: dict[str, Any] = {"missing": False, "encoder": None, "form": None}
 """Fields that runs of earlier versions lack, and what they stand for there."""
 
 _SPEC: dict[str, Callable[[Any], Any]] = {
