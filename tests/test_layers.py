@@ -21,7 +21,7 @@ LAYERS = (
     {"training", "evaluation"},
     {"fitted", "plots"},
     {"fitting", "report", "doctor"},
-    {"sklearn"},
+    {"sklearn", "robots"},
     {"cli"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

@@ -1,0 +1,1 @@
+"""Robots in simulators: scripted demonstrations, and policies rolled out."""
