@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from lowerbound.data import emoji
+from lowerbound.data import emoji, glosses
 from lowerbound.data.fetch import Way, debian, fetched, https, https_archive, npm, system, then, unfit
 from lowerbound.data.pairs import by_class, halves
 from lowerbound.data.raw import Raw
@@ -222,6 +222,15 @@ _EMOJI = Source(
     emoji.BY_HAND,
 )
 
+_GLOSSES = Source(
+    "glosses",
+    "98 900 definitions out of a dictionary, of at most 16 words, with their parts of speech",
+    glosses.decode,
+    glosses.DIGESTS,
+    glosses.WAYS,
+    glosses.BY_HAND,
+)
+
 _DIGITS = Source(
     "digits",
     "1 797 handwritten digits, 8×8 of 17 levels; comes with scikit-learn, needs no network",
@@ -300,7 +309,7 @@ _DIGITS_HALVES = Source(
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL, _EMOJI),
+        *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL, _EMOJI, _GLOSSES),
         *(_BREAST_CANCER, _WINE, *_TABLES),
         *(_MNIST_FASHION, _MNIST_HALVES, _DIGITS_HALVES),
     )
