@@ -14,7 +14,7 @@ from typing import Any
 
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.reading import read_alike, reading_of
-from lowerbound.data.spec import Kind
+from lowerbound.data.spec import Said
 from lowerbound.distributed import World, choose_device
 from lowerbound.errors import InputError
 from lowerbound.fitted import Fitted
@@ -32,7 +32,7 @@ def train(
     data: Any,
     out: str | Path | None = None,
     *,
-    kind: Kind | None = None,
+    kind: Said | None = None,
     labels: Any = None,
     missing: bool = False,
     text: str | None = None,

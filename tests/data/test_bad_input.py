@@ -221,7 +221,7 @@ TABLE: list[tuple[str, Make, dict[str, Any], tuple[str, ...]]] = [
     ("code in a header", raw_bytes("x.npy", npy_header("(__import__('os').abort(),)")), {}, ("x.npy is no array", "numpy.save")),
     ("pickled npy", npy(np.array([{"a": 1}] * 20, dtype=object)), {}, ("x.npy holds pickled Python objects", "plain numbers")),
     ("pickled npz", npz(x=np.array([{"a": 1}] * 20, dtype=object)), {}, ("x.npy' holds pickled Python objects", "plain numbers")),
-    ("text array", given(np.array(["a"] * 20)), {}, ("'x' holds text", "numbers")),
+    ("an array of texts in columns", given(np.full((20, 2), "a")), {}, ("'x' holds text", "numbers")),
     ("complex array", given(np.zeros((20, 2), complex)), {}, ("'x' holds complex numbers", "numbers")),
     ("a single number", given(np.array(3.0)), {}, ("'x' is a single number", "one row a datum")),
     ("text in a numeric column", csv_rows(replaced(6, "1,tall,1")), {}, ("t.csv, row 6 (from 0), column 'height' holds 'tall'", "correct it")),

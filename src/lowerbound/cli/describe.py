@@ -41,7 +41,7 @@ class Data(Verb):
 
     source: Named[str | None] = None
     """A file, a folder of pictures or a named data set; without one, the named data sets are listed."""
-    kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
+    kind: Literal["binary", "byte", "unit", "real", "count", "category", "characters", "words"] | None = None
     """What the values are, where the guess from type and range is wrong."""
     labels: str | None = None
     """The column of a table, or the array of an npz, that labels the rows."""

@@ -43,7 +43,7 @@ class Train(Verb, Generic[Arguments]):
     """A file, a folder of pictures or a named data set; see: lowerbound data"""
     out: Path
     """New folder for the run."""
-    kind: Literal["binary", "byte", "unit", "real", "count", "category"] | None = None
+    kind: Literal["binary", "byte", "unit", "real", "count", "category", "characters", "words"] | None = None
     """What the values are, where the guess from type and range is wrong."""
     labels: str | None = None
     """The column of a table, or the array of an npz, that labels the rows: whole numbers or text, rows of floats, or

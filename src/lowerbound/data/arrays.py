@@ -15,6 +15,7 @@ from lowerbound.data.presence import kinds_before, without_absent
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.spec import NAME
 from lowerbound.data.store import allocate
+from lowerbound.data.texts import holds_texts
 from lowerbound.errors import InputError, UnlabelledError
 
 
@@ -36,8 +37,12 @@ def read_arrays(source: Mapping[str, Any], label: str | None = None, place: str 
         raise InputError(f"{place} holds no array to model; give at least one beside the labels")
     for name in arrays:
         _refuse_name(place, name)
-    checked = {name: checked_array(place, name, values) for name, values in without_absent(place, arrays).items()}
+    checked = {name: _checked(place, name, values) for name, values in without_absent(place, arrays).items()}
     return Raw(place, place, checked, labels=labels, kinds=kinds_before(arrays, checked))
+
+
+def _checked(place: str, name: str, values: np.ndarray) -> np.ndarray:
+    return values if holds_texts(values) else checked_array(place, name, values)
 
 
 def as_array(values: Any, place: str) -> np.ndarray:

@@ -18,9 +18,10 @@ from lowerbound.data.fingerprint import fingerprint
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.rows import Rows
 from lowerbound.data.sources import SOURCES
-from lowerbound.data.spec import SPLITS, DataSpec, Kind, Variable
+from lowerbound.data.spec import SPLITS, TEXT_FORMS, DataSpec, Kind, Said, Variable
 from lowerbound.data.splits import draw_splits, draw_splits_of_groups
 from lowerbound.data.text import Captions
+from lowerbound.data.texts import holds_texts, text_variable
 from lowerbound.errors import InputError, UnlabelledError
 
 
@@ -60,20 +61,23 @@ def load_data(
     source: Any,
     *,
     seed: int = 0,
-    kind: Kind | None = None,
+    kind: Said | None = None,
     labels: Any = None,
     missing: bool = False,
     text: str | None = None,
+    alike: DataSpec | None = None,
 ) -> Dataset:
     """Load, check and describe data.
 
     Args:
         source: the name of a source (`digits`, `mnist`, `fashion-mnist`, `cifar10`, `shapes`, …); a path to a `.npy`,
-            `.npz`, `.csv` or `.parquet` file, to a folder of pictures, or to one of `.npy` or `.safetensors` shards,
-            whose rows are read as they are needed; an array or tensor, one row a datum; a mapping of names to arrays
-            (several observed variables); or a `torch` Dataset with `__len__` and `__getitem__`.
+            `.npz`, `.csv` or `.parquet` file, to a `.txt` file of a text a line, to a folder of pictures, or to one of
+            `.npy` or `.safetensors` shards, whose rows are read as they are needed; an array or tensor, one row a
+            datum, or texts; a mapping of names to arrays (several observed variables); or a `torch` Dataset with
+            `__len__` and `__getitem__`.
         seed: fixes, with the number of rows, which row is in which split.
-        kind: what the values are, where the guess from type and range is wrong.
+        kind: what the values are, where the guess from type and range is wrong; of texts, whether their symbols are
+            characters or words.
         labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels
             (whole numbers or text) or (N, d) vectors; or a mapping of names to several labels of each row. A folder of
             pictures takes the names of its subfolders.
@@ -83,6 +87,8 @@ def load_data(
         text: the text encoder under which captions, or labels that are text, become vectors to condition on:
             `minilm` for English, `words-zh` for Chinese, `minilm+words-zh` for both, `hash`, which needs nothing, or
             a folder with a model of the sentence-transformers form.
+        alike: the description of data that these are to be like: texts become codes of its vocabulary, and not of one
+            of their own.
 
     Raises:
         InputError: one sentence that names file, row and column, and the remedy.
@@ -92,7 +98,7 @@ def load_data(
         >>> data.spec.variables[0].kind, dict(data.spec.splits)
         ('real', {'train': 80, 'validation': 10, 'test': 10})
     """
-    return assemble(read(source, labels), seed, kind, missing, text)
+    return assemble(read(source, labels), seed, kind, missing, text, alike)
 
 
 def read(source: Any, labels: Any = None) -> Raw:
@@ -116,12 +122,22 @@ def _side_by_side(labels: Mapping[str, Any]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def assemble(raw: Raw, seed: int, kind: Kind | None, missing: bool = False, text: str | None = None) -> Dataset:
+def assemble(
+    raw: Raw,
+    seed: int,
+    kind: Said | None,
+    missing: bool = False,
+    text: str | None = None,
+    alike: DataSpec | None = None,
+) -> Dataset:
     """Check, describe, split and fingerprint decoded data."""
     splits = _splits(raw, seed)
     arrays, variables = {}, []
     for name in raw.arrays:
-        arrays[name], variable = _variable(raw, name, kind, splits["train"], missing)
+        if holds_texts(raw.arrays[name]):
+            arrays[name], variable = text_variable(raw, name, kind, splits, alike and alike.variable(name))
+        else:
+            arrays[name], variable = _variable(raw, name, kind, splits["train"], missing)
         variables.append(variable)
     captions = captions_of(raw, text)
     if captions is None:
@@ -169,11 +185,18 @@ def _read_labelled(source: Any, label: str) -> Raw:
     )
 
 
-def _variable(raw: Raw, name: str, kind: Kind | None, train: np.ndarray, missing: bool) -> tuple[np.ndarray, Variable]:
-    kind, found = checked_values(raw, name, kind or raw.kinds.get(name), missing)
+def _variable(raw: Raw, name: str, kind: Said | None, train: np.ndarray, missing: bool) -> tuple[np.ndarray, Variable]:
+    kind, found = checked_values(raw, name, _of_numbers(raw, name, kind) or raw.kinds.get(name), missing)
     if found.missing:
         refuse_unseen(raw, name, train)
     refuse_constant(raw, name, kind, train)
     values = kept(raw.arrays[name], kind, found)
     variable = describe(name, kind, values, train, found, raw.levels, raw.columns, raw.near_binary)
     return values, replace(variable, form=raw.forms.get(name))
+
+
+def _of_numbers(raw: Raw, name: str, said: Said | None) -> Kind | None:
+    """What was said of values that are numbers."""
+    if said in TEXT_FORMS:
+        raise InputError(f"{raw.place}: {name!r} holds numbers and no {said}; give texts, or say no kind")
+    return said  # type: ignore[return-value]  # what is left of what may be said

@@ -19,6 +19,7 @@ from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.shards import is_shards, read_shards
 from lowerbound.data.store import memory
 from lowerbound.data.tables import read_csv, read_parquet
+from lowerbound.data.texts import read_lines
 from lowerbound.errors import InputError
 
 _BROKEN = (
@@ -95,4 +96,5 @@ _READERS: dict[str, Callable[[Path, str | None], Raw]] = {
     ".npz": read_npz,
     ".csv": read_csv,
     ".parquet": read_parquet,
+    ".txt": read_lines,
 }

@@ -10,8 +10,9 @@ from typing import Any, Self, final
 from lowerbound.arguments import conformed
 from lowerbound.data.dataset import Dataset, load_data
 from lowerbound.data.sources import SOURCES
-from lowerbound.data.spec import DataSpec, Kind, Variable
+from lowerbound.data.spec import DataSpec, Said, Variable
 from lowerbound.data.text import encoder
+from lowerbound.data.text.vocabulary import is_text
 from lowerbound.errors import InputError, UnlabelledError
 
 
@@ -26,7 +27,7 @@ class Reading:
     """
 
     source: str
-    kind: Kind | None = None
+    kind: Said | None = None
     labels: str | None = None
     missing: bool = False
     text: str | None = None
@@ -48,12 +49,12 @@ class Reading:
         return cls(**{name: conformed(name, value[name], hint) for name, hint in _HINTS.items() if name in value})
 
 
-_HINTS: dict[str, Any] = {"source": str, "kind": Kind | None, "labels": str | None, "missing": bool, "text": str | None}
+_HINTS: dict[str, Any] = {"source": str, "kind": Said | None, "labels": str | None, "missing": bool, "text": str | None}
 _LATER = frozenset({"missing", "text"})
 
 
 def reading_of(
-    data: Any, kind: Kind | None, labels: Any, missing: bool = False, text: str | None = None
+    data: Any, kind: Said | None, labels: Any, missing: bool = False, text: str | None = None
 ) -> Reading | None:
     """How to read `data` again: by name or absolute path; None for what is only in memory.
 
@@ -76,11 +77,11 @@ def read_alike(spec: DataSpec, reading: Reading | None, source: Any = None) -> D
         return source
     if source is None and reading is not None:
         return reading.load(spec.split_seed)
-    kinds: set[Kind] = {variable.kind for variable in spec.variables}
+    kinds = {variable.form if is_text(variable) else variable.kind for variable in spec.variables}
     told = reading if isinstance(source, str | Path) else None
     labels, text = (told.labels, told.text) if told else (None, None)
     kind, missing = kinds.pop() if len(kinds) == 1 else None, any(variable.missing for variable in spec.variables)
-    alike: dict[str, Any] = {"seed": spec.split_seed, "kind": kind, "missing": missing}
+    alike: dict[str, Any] = {"seed": spec.split_seed, "kind": kind, "missing": missing, "alike": spec}
     try:
         return load_data(source, **alike, labels=labels, text=text)
     except UnlabelledError:

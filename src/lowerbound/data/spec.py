@@ -15,6 +15,14 @@ Kind = Literal["binary", "byte", "unit", "real", "count", "category"]
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
+TextForm = Literal["characters", "words"]
+"""What the symbols of a text are."""
+
+TEXT_FORMS: tuple[str, ...] = get_args(TextForm)
+
+Said = Kind | TextForm
+"""What a user may say of values: their kind, or of texts what their symbols are."""
+
 DISCRETE = frozenset({"binary", "byte", "category"})
 """The kinds with a known number of levels."""
 

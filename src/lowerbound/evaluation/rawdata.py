@@ -18,6 +18,8 @@ from lowerbound.data.describe import kept
 from lowerbound.data.missing import incomplete, masked
 from lowerbound.data.raw import Raw
 from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.text.vocabulary import Vocabulary, is_text
+from lowerbound.data.texts import coded, holds_texts
 from lowerbound.errors import InputError
 from lowerbound.recipes.registry import Setup
 
@@ -73,8 +75,10 @@ def checked_variable(variable: Variable, values: object) -> Array:
     >>> checked_variable(Variable("x", "byte", (2,), 0, 16, levels=17), [[0.0, 16.0]])
     array([[ 0, 16]], dtype=uint8)
     """
-    place = "the array"
-    array = checked_array(place, variable.name, as_array(values, place))
+    place, given = "the array", as_array(values, "the array")
+    if is_text(variable) and holds_texts(given):
+        return coded(given, variable)
+    array = checked_array(place, variable.name, given)
     if array.shape[1:] != variable.shape:
         raise InputError(
             f"{place} {variable.name!r} has rows of shape {array.shape[1:]}, but the model was made for rows of shape "
@@ -87,13 +91,20 @@ def checked_variable(variable: Variable, values: object) -> Array:
 
 
 def means(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
-    """E[x|z] of each variable on the scale of the data; of a category the most probable code."""
-    return {v.name: to_array(setup.views[v.name].inverse(typical(px[v.name], v))) for v in spec.variables}
+    """E[x|z] of each variable on the scale of the data; of a category the most probable code, of a text the text."""
+    values = {v.name: to_array(setup.views[v.name].inverse(typical(px[v.name], v))) for v in spec.variables}
+    return {v.name: in_texts(values[v.name], v) for v in spec.variables}
 
 
 def draws(setup: Setup, spec: DataSpec, px: Mapping[str, Distribution]) -> dict[str, Array]:
     """A draw of each variable on the scale and in the type of the data."""
-    return {v.name: _stored(setup.views[v.name].inverse(px[v.name].sample()), v) for v in spec.variables}
+    values = {v.name: _stored(setup.views[v.name].inverse(px[v.name].sample()), v) for v in spec.variables}
+    return {v.name: in_texts(values[v.name], v) for v in spec.variables}
+
+
+def in_texts(values: Array, variable: Variable) -> Array:
+    """Codes (..., L) of a text as texts (...); other values as they are."""
+    return Vocabulary.by(variable).decode(values) if is_text(variable) else values
 
 
 def typical(d: Distribution, variable: Variable) -> Tensor:
