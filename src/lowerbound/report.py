@@ -11,6 +11,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 from lowerbound.core.psis import RELIABLE_K
@@ -79,6 +80,8 @@ QUANTITIES = (
     Quantity("rate", "rate", "nats", "KL(q(z|x) ‖ p(z)): what the code z tells about a datum"),
     Quantity("distortion", "distortion", "nats", "−E log p(x|z): what the code leaves to be told"),
     Quantity("bits_per_dim", "bits/dim", "bits per value", "−log p(x) by the value: the size of a lossless code", 3),
+    Quantity("nats_per_symbol", "nats per symbol", "nats", "−log p(x) by the symbol of a text, its end among them", 3),
+    Quantity("perplexity", "perplexity", "symbols", "among so many equally likely ones each might have been chosen"),
     Quantity(
         "reconstruction_mse",
         "reconstruction error",
@@ -109,6 +112,7 @@ def write_report(
     numbers: Mapping[str, Any],
     facts: Mapping[str, Mapping[str, Any]],
     pictures: Mapping[str, bytes | Path],
+    texts: Mapping[str, Sequence[Sequence[str]]] = MappingProxyType({}),
 ) -> None:
     """Write the page to `path`, whole or not at all.
 
@@ -119,6 +123,7 @@ def write_report(
         numbers: an evaluation, as `Fitted.evaluate` gives it.
         facts: tables of names and values by their headings: recipe, settings, data, versions.
         pictures: PNGs, as bytes or files, by their captions.
+        texts: tables of texts, row by row, by their captions.
 
     Raises:
         InputError: a picture that is missing or is not a PNG.
@@ -131,6 +136,7 @@ def write_report(
         tag("h2", "Numbers, per datum"),
         _numbers(numbers),
         *_reliability(numbers),
+        *([tag("h2", "Texts"), *map(_table, texts, texts.values())] if texts else []),
         *([tag("h2", "Pictures"), *figures] if figures else []),
         tag("h2", "Particulars"),
         *[part for heading, table in facts.items() for part in (tag("h3", heading), _facts(table))],
@@ -263,6 +269,11 @@ def _read(picture: bytes | Path) -> bytes:
         name = picture if isinstance(picture, Path) else "given as bytes"
         raise InputError(f"the report's picture {name} is not a PNG; convert it to one")
     return data
+
+
+def _table(caption: str, rows: Sequence[Sequence[str]]) -> Markup:
+    cells = (tag("tr", *(tag("td", text) for text in row)) for row in rows)
+    return tag("figure", tag("table", *cells), tag("figcaption", caption))
 
 
 def _facts(table: Mapping[str, Any]) -> Markup:

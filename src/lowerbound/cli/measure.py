@@ -149,6 +149,8 @@ def _bound_lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("rate", mean_and_error(figures["rate"])),
         ("active units", f"{figures['active_units']} of {figures['latent']}"),
         ("bits per dimension", mean_and_error(figures["bits_per_dim"], digits=4)),
+        ("nats per symbol", mean_and_error(figures.get("nats_per_symbol"), digits=4)),
+        ("perplexity", mean_and_error(figures.get("perplexity"))),
         ("not to be believed", f"{figures['doubtful']:,} rows: Pareto k above 0.7, or an error above 0.1 nats"),
         ("effective sample", f"median {number(ess['median'])}, least {number(ess['min'])}"),
         ("Pareto k", f"median {number(khat['median'])}, {_doubtful(khat)}"),

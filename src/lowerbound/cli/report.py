@@ -31,6 +31,9 @@ SHOWN = 50
 PATHS, STEPS = 5, 10
 """Interpolations in a picture, and data on each."""
 
+LISTED, PLACES = 20, 5
+"""Texts in a list, and on each path between two of them."""
+
 MAPPED = 2000
 """Codes on the latent map."""
 
@@ -65,7 +68,8 @@ class Report(OfRun):
         rows = self.rows.of(model)
         numbers = kept(run, rows, self.rows.split) or evaluated(model, self.rows, self.particles, self.common)
         pictures = {**dict(drawings(model, rows)), **dict(gaps(run, rows, self.rows.split))}
-        write_report(out, **heading(run), numbers=numbers, facts=facts(run), pictures=pictures)
+        told = dict(texts(model, rows)) if in_texts(model) else {}
+        write_report(out, **heading(run), numbers=numbers, facts=facts(run), pictures=pictures, texts=told)
         return Answer({"out": str(out), "numbers": numbers}, f"wrote {out}")
 
 
@@ -100,6 +104,46 @@ def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:
     if is_picture(model.spec.variables[0].shape):
         yield from ((caption, plots.png(drawing)) for caption, drawing in _pictures(model, rows))
     yield "Posterior means of the split", plots.png(_map(model, rows))
+
+
+def in_texts(model: Fitted) -> bool:
+    """Whether the model's first variable is a text."""
+    from lowerbound.data.text.vocabulary import is_text
+
+    return is_text(model.spec.variables[0])
+
+
+def texts(model: Fitted, rows: Rows) -> Iterator[tuple[str, list[list[str]]]]:
+    """Captions and tables of texts."""
+    shown = few(rows, LISTED)
+    x, told = _told_texts(model, shown)
+    if model.setup.condition is None:
+        yield "Samples: draws of p(x|z) at draws of the prior", [[text] for text in model.sample(LISTED, mean=False)]
+    else:
+        yield "Data, and a sample that is told the same", side_by_side(x, told.sample(shown.count, mean=False))
+    yield (
+        "Data, and their reconstructions: the likeliest text at the posterior's mean",
+        side_by_side(x, told.reconstruct(x)),
+    )
+    yield "Spherical interpolations, from left to right between data", [_between(model, rows, i) for i in range(PATHS)]
+
+
+def side_by_side(*columns: Any) -> list[list[str]]:
+    """Rows of texts from columns of them."""
+    return [list(map(str, row)) for row in zip(*columns)]
+
+
+def _told_texts(model: Fitted, rows: Rows) -> tuple[np.ndarray, Fitted]:
+    """The texts of rows, and the model told what they are."""
+    from lowerbound.data.text.vocabulary import Vocabulary
+
+    x = next(iter(arrays(rows).values()))
+    return Vocabulary.by(model.spec.variables[0]).decode(x), OWN.tell(model, rows)
+
+
+def _between(model: Fitted, rows: Rows, number: int) -> list[str]:
+    x, told = _told_texts(model, numbered(rows, 2 * number, 2 * number + 1))
+    return [str(text) for text in told.interpolate(x[0], x[1], PLACES)]
 
 
 def _curves(model: Fitted, rows: Rows) -> Iterator[tuple[str, Drawing]]:

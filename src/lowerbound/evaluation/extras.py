@@ -9,7 +9,7 @@ OF_EVERY_MODEL = frozenset(
     {
         *("data", "fingerprint", "split", "count", "particles", "units", "precision", "told"),
         *("log_p", "doubtful", "elbo", "rate", "ess", "khat", "kl_per_dimension", "active_units", "bits_per_dim"),
-        *("distortion", "latent", "reconstruction_mse", "information"),
+        *("distortion", "latent", "reconstruction_mse", "information", "nats_per_symbol", "perplexity"),
     }
 )
 """What an evaluation has of itself."""

@@ -16,6 +16,7 @@ from lowerbound.core import Batch, Marginal, Trace
 from lowerbound.core.psis import RELIABLE_K
 from lowerbound.data.rows import Rows
 from lowerbound.data.spec import DataSpec
+from lowerbound.data.text.vocabulary import is_text
 from lowerbound.evaluation import perdatum
 from lowerbound.evaluation.codes import Latents, matrix, means
 from lowerbound.evaluation.information import Information
@@ -46,6 +47,7 @@ def evaluate(
     active_units: dimensions whose posterior mean has a variance over the data above 0.01 (Burda et al., 2016).
     reconstruction_mse: of the decoded posterior mean, a value, in units of the data's range; null for categories.
     bits_per_dim: −log_p / (values·log 2) where the model gives a mass to the stored levels themselves, else null.
+    nats_per_symbol, perplexity: of texts alone; −log_p over the symbols, the end of a text among them, and its exp.
 
     A model without a bound (a point posterior: a plain autoencoder) has the distortion and the error alone; its codes
     have no scale by which a unit could be called active. What the recipe's meters found is added under their names,
@@ -135,6 +137,7 @@ class _Tally:
             "khat": khat_figures(found["khat"]),
             "kl_per_dimension": self.kl.mean.tolist() if self.kl.count else None,
             "bits_per_dim": bits_per_dim(log_p, found["values"]) if self.massive else None,
+            **(per_symbol(log_p, found["values"]) if is_text(self.spec.variables[0]) else {}),
         }
 
 
@@ -166,6 +169,21 @@ def bits_per_dim(log_p: dict[str, float | None], values: Tensor) -> dict[str, fl
     scale = math.log(2) * values.double().mean().item()
     value, stderr = log_p["value"], log_p["stderr"]
     return {"value": None if value is None else -value / scale, "stderr": None if stderr is None else stderr / scale}
+
+
+def per_symbol(log_p: dict[str, float | None], values: Tensor) -> dict[str, dict[str, float | None]]:
+    """What one symbol of a text costs, and among how many equally likely ones it might as well have been chosen.
+
+    >>> found = per_symbol({"value": -8.0, "stderr": 0.4}, torch.tensor([3.0, 5.0]))
+    >>> found["nats_per_symbol"], round(found["perplexity"]["value"], 3)
+    ({'value': 2.0, 'stderr': 0.1}, 7.389)
+    """
+    bits = bits_per_dim(log_p, values)
+    nats = {name: None if value is None else value * math.log(2) for name, value in bits.items()}
+    value, stderr = nats["value"], nats["stderr"]
+    perplexity = None if value is None else math.exp(value)
+    error = None if perplexity is None or stderr is None else perplexity * stderr
+    return {"nats_per_symbol": nats, "perplexity": {"value": perplexity, "stderr": error}}
 
 
 def _is_discrete(d: Distribution) -> bool:
