@@ -224,7 +224,7 @@ _EMOJI = Source(
 
 _GLOSSES = Source(
     "glosses",
-    "98 900 definitions out of a dictionary, of at most 16 words, with their parts of speech",
+    "98 815 definitions out of a dictionary, of at most 16 words, with their parts of speech",
     glosses.decode,
     glosses.DIGESTS,
     glosses.WAYS,
