@@ -18,6 +18,7 @@ from torch import distributions as D
 from torch.distributions import Distribution, Independent
 
 from lowerbound.core.bernoulli import LogitBernoulli
+from lowerbound.core.categorical import LogitCategorical
 from lowerbound.core.certain import Flat, PointMass
 from lowerbound.core.distributions import ContinuousBernoulli as ContinuousBernoulliDistribution
 from lowerbound.core.distributions import DiscretizedLogistic as DiscretizedLogisticDistribution
@@ -188,8 +189,7 @@ class Categorical(Parametric):
 
     def family(self, h: Tensor) -> Distribution:
         # A single class, as of a constant column, comes without a dimension of its own.
-        logits = widened(h.unsqueeze(-1) if self.per_value == 1 else h)
-        return D.Categorical(logits=logits, validate_args=False)
+        return LogitCategorical(h.unsqueeze(-1) if self.per_value == 1 else h)
 
 
 @final
