@@ -100,6 +100,8 @@ def nodes(d: Distribution, counts: int = 4000) -> tuple[Tensor, Tensor]:
 
 SMALL: dict[str, Any] = {
     "latent": 2,
+    "width": 8,
+    "embedding": 4,
     "hidden": (4, 6, 8),
     "particles": 2,
     "codes": 6,
@@ -121,6 +123,13 @@ SMALL: dict[str, Any] = {
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 
 
+ONLY: dict[str, tuple[str, tuple[int, ...]]] = {"text-vae": ("category", (8,))}
+"""Recipes of one kind of data and of one number of dimensions: the kind, and a shape to try them with."""
+
+KINDS = {recipe: (ONLY[recipe][0],) if recipe in ONLY else tuple(RANGES) for recipe in names()}
+"""Recipe -> the kinds of data that it is of."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A recipe with arguments for data of one kind, or of several variables."""
@@ -129,7 +138,21 @@ class Case:
     kind: str
     arguments: tuple[tuple[str, Any], ...]
 
-    def build(self, shape: tuple[int, ...] = (8, 8), **more: Any) -> Setup:
+    @classmethod
+    def of(cls, recipe: str, kind: str = "unit", *arguments: tuple[str, Any]) -> Case:
+        """The recipe for data of this kind, or of the one that it is of."""
+        return cls(recipe, ONLY[recipe][0] if recipe in ONLY else kind, arguments)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the data it is tried with."""
+        return ONLY[self.recipe][1] if self.recipe in ONLY else (8, 8)
+
+    def batch(self, rows: int) -> Batch:
+        """Data for it."""
+        return batch(self.kind, rows, self.shape)
+
+    def build(self, shape: tuple[int, ...] | None = None, **more: Any) -> Setup:
         """The setup, of small networks in the default dtype.
 
         In eval mode, where what follows the data in training (a codebook, a running mean) stands still.
@@ -137,7 +160,7 @@ class Case:
         known = get(self.recipe).parameters
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
-        setup = get(self.recipe).build(spec(*variables(self.kind, shape)), **given)
+        setup = get(self.recipe).build(spec(*variables(self.kind, shape or self.shape)), **given)
         modules_of(setup).eval()
         return setup
 
@@ -175,8 +198,8 @@ def _cases(recipe: str, arguments: tuple[str, ...]) -> list[Case]:
         chosen = list(product(*([(name, each) for each in options(recipe, name)] for name in arguments)))
         richer = [Case(recipe, "unit", ((name, each),)) for name in RICHER for each in options(recipe, name)[1:]]
         return [*(Case(recipe, kind, (*pairs, likelihood)) for pairs in chosen for likelihood, kind in fits), *richer]
-    tried = SEVERAL.get(recipe, "unit")
-    plain = [Case(recipe, kind, ()) for kind in dict.fromkeys([*RANGES, tried])]
+    tried = SEVERAL.get(recipe, Case.of(recipe).kind)
+    plain = [Case(recipe, kind, ()) for kind in dict.fromkeys([*KINDS[recipe], tried])]
     return [
         *plain,
         *(Case(recipe, tried, (*NEEDS.get((recipe, *pair), ()), pair)) for pair in _choices(recipe, arguments)),

@@ -98,7 +98,7 @@ def test_interpolation_goes_from_one_reconstruction_to_the_other(model: Fitted, 
     np.testing.assert_allclose(found[[0, -1]], model.reconstruct(x[:2]), atol=1e-3)
 
 
-@pytest.mark.parametrize("recipe", lowerbound.recipes.names())
+@pytest.mark.parametrize("recipe", sorted({*lowerbound.recipes.names()} - {*catalogue.ONLY}))
 def test_every_verb_serves_every_recipe(recipe: str) -> None:
     data = lowerbound.load_data("digits")
     small = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch import distributions as D
 
 from agree import LIMIT, assert_close, assert_mean, refused
-from catalogue import LIKELIHOODS, Case, batch, cases, likelihood, parameters
+from catalogue import LIKELIHOODS, Case, cases, likelihood, parameters
 from lowerbound.core import (
     ELBO,
     AnalyticELBO,
@@ -75,7 +75,7 @@ def test_a_full_mask_is_no_mask_and_an_empty_one_no_data(name: str) -> None:
 @pytest.mark.parametrize("case", cases())
 def test_recipes_do_not_read_what_is_masked(case: Case) -> None:
     setup = case.build()
-    seen = setup.see(batch(case.kind, 4))
+    seen = setup.see(case.batch(4))
     mask = {name: torch.rand(x.shape) < 0.5 for name, x in seen.x.items()}
     outcomes = []
     for hidden in (math.nan, 0.0):
@@ -93,8 +93,8 @@ def test_recipes_do_not_read_what_is_masked(case: Case) -> None:
 @pytest.mark.parametrize("case", cases())
 def test_recipes_under_a_full_mask(case: Case) -> None:
     setup = case.build()
-    seen = setup.see(batch(case.kind, 4))
-    full = replace(seen, mask={"x": torch.ones(4, 8, 8, dtype=torch.bool)})
+    seen = setup.see(case.batch(4))
+    full = replace(seen, mask={"x": torch.ones_like(seen.x["x"], dtype=torch.bool)})
     found = []
     for b in (seen, full):
         torch.manual_seed(0)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Distribution
 
 from agree import assert_close
-from catalogue import RANGES, Case, batch, cases, options, spec, variable
+from catalogue import KINDS, ONLY, RANGES, Case, batch, cases, options, spec, variable
 from lowerbound.core import ELBO, AnalyticELBO, Distortion, Model, Rate, total
 from lowerbound.core.latent import named
 from lowerbound.errors import InputError
@@ -28,19 +28,19 @@ WAYS = [
 ]
 
 
-def way(recipe: str, bound: str | None, estimator: str | None, kind: str = "unit") -> Case:
+def way(recipe: str, bound: str | None, estimator: str | None) -> Case:
     pairs = (("bound", bound), ("estimator", estimator))
-    return Case(recipe, kind, tuple((name, value) for name, value in pairs if value is not None))
+    return Case.of(recipe, "unit", *((name, value) for name, value in pairs if value is not None))
 
 
-def loss_of(setup: Setup, kind: str, rows: int = 6) -> torch.Tensor:
-    seen = setup.see(batch(kind, rows))
+def loss_of(setup: Setup, case: Case, rows: int = 6) -> torch.Tensor:
+    seen = setup.see(case.batch(rows))
     return total(setup.objective(setup.model.trace(seen, setup.particles, setup.estimator)))
 
 
-def assert_every_parameter_learns(setup: Setup, kind: str) -> None:
+def assert_every_parameter_learns(setup: Setup, case: Case) -> None:
     modules_of(setup).train()
-    loss_of(setup, kind).backward()
+    loss_of(setup, case).backward()
     for name, p in setup.model.named_parameters():
         assert p.grad is not None, f"{name} has no gradient"
         assert p.grad.to_dense().isfinite().all(), f"{name} has a gradient that is not finite"
@@ -49,7 +49,7 @@ def assert_every_parameter_learns(setup: Setup, kind: str) -> None:
 
 @pytest.mark.parametrize("case", cases("net"))
 def test_every_parameter_gets_a_gradient(case: Case) -> None:
-    assert_every_parameter_learns(case.build(), case.kind)
+    assert_every_parameter_learns(case.build(), case)
 
 
 @pytest.mark.parametrize(("recipe", "bound", "estimator"), WAYS)
@@ -58,7 +58,7 @@ def test_every_bound_and_estimator_trains_or_is_refused(recipe: str, bound: str,
     if sentence := refusal(case):
         assert "use " in sentence
     else:
-        assert_every_parameter_learns(case.build(), case.kind)
+        assert_every_parameter_learns(case.build(), case)
 
 
 def refusal(case: Case) -> str:
@@ -80,16 +80,16 @@ def test_weights_survive_a_file_bit_for_bit(case: Case) -> None:
     setups[1].model.load_state_dict(load(written))
     for setup in setups:
         torch.manual_seed(0)
-        found.append(setup.model.trace(setup.see(batch(case.kind, 4)), 2).log_w)
+        found.append(setup.model.trace(setup.see(case.batch(4)), 2).log_w)
     assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("recipe", names())
 def test_one_seed_is_one_run(recipe: str) -> None:
-    losses = []
+    losses, case = [], Case.of(recipe, "byte")
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
-        losses.append(loss_of(Case(recipe, "byte", ()).build(), "byte"))
+        losses.append(loss_of(case.build(), case))
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -97,8 +97,9 @@ def test_one_seed_is_one_run(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", names())
 def test_terms_are_what_they_are_called(recipe: str) -> None:
     """A rate is the KL and a distortion is −E log p(x|z); whatever is weighted or charged is called so."""
-    setup = Case(recipe, "unit", ()).build()
-    trace = setup.model.trace(setup.see(batch("unit", 4)), 1, setup.estimator)
+    case = Case.of(recipe)
+    setup = case.build()
+    trace = setup.model.trace(setup.see(case.batch(4)), 1, setup.estimator)
     terms, true = setup.objective(trace), {**Distortion()(trace), **Rate()(trace), **ELBO()(trace)}
     for name in terms.keys() & true.keys():
         assert_close(terms[name], true[name])
@@ -111,12 +112,12 @@ def test_what_trains_is_what_is_measured() -> None:
     assert_close(sum(setup.objective(trace).values()), sum(AnalyticELBO()(trace).values()))
 
 
-@pytest.mark.parametrize("kind", RANGES)
-@pytest.mark.parametrize("recipe", names())
+@pytest.mark.parametrize(("recipe", "kind"), [(recipe, kind) for recipe in names() for kind in KINDS[recipe]])
 def test_numbers_are_nats_of_a_datum(recipe: str, kind: str) -> None:
     """Terms sum over the entries of a datum and over nothing else: the mean over a doubled batch stays the same."""
-    setup = Case(recipe, kind, ()).build()
-    seen = setup.see(batch(kind, 3))
+    case = Case.of(recipe, kind)
+    setup = case.build()
+    seen = setup.see(case.batch(3))
     twice = seen.map(lambda t: torch.cat([t, t]))
     z = {name: q.mean for name, q in named(setup.model.infer(seen)).items()}
     once, doubled = (
@@ -136,8 +137,9 @@ def decoded(model: Model, z: dict[str, torch.Tensor], c: torch.Tensor | None) ->
 @pytest.mark.parametrize("recipe", names())
 def test_recipes_train_in_float32(recipe: str) -> None:
     torch.set_default_dtype(torch.float32)
-    setup = Case(recipe, "byte", ()).build()
-    assert_every_parameter_learns(setup, "byte")
+    case = Case.of(recipe, "byte")
+    setup = case.build()
+    assert_every_parameter_learns(setup, case)
     assert all(p.dtype == torch.float32 for p in setup.model.parameters())
 
 
@@ -155,11 +157,19 @@ def test_every_argument_is_typed_documented_and_has_a_default(recipe: str) -> No
 
 @pytest.mark.parametrize("recipe", names())
 def test_defaults_build_for_every_kind_of_data(recipe: str) -> None:
-    for kind in RANGES:
+    for kind in KINDS[recipe]:
         setup = get(recipe).build(spec(variable(kind, (5,))))
         assert math.isfinite(setup.log_volume)
         trace = setup.model.trace(setup.see(batch(kind, 2, (5,))), setup.particles, setup.estimator)
         assert trace.log_w.isfinite().all()
+
+
+@pytest.mark.parametrize(("recipe", "kind"), [(recipe, kind) for recipe in ONLY for kind in {*RANGES, *KINDS[recipe]}])
+def test_a_recipe_of_one_kind_of_data_says_so_of_others(recipe: str, kind: str) -> None:
+    fits = kind in KINDS[recipe]
+    for shape in [(2, 3, 4)] if fits else [(2, 3, 4), ONLY[recipe][1]]:
+        with pytest.raises(InputError, match=f"{recipe} is of"):
+            get(recipe).build(spec(variable(kind, shape)))
 
 
 COMPILED = [(recipe, None, None) for recipe in names()]
@@ -170,8 +180,9 @@ COMPILED += [("vae", "piwae", "dreg"), ("vae", "tvo", "dreg")]
 @pytest.mark.parametrize(("recipe", "bound", "estimator"), COMPILED)
 def test_a_training_step_compiles_whole(recipe: str, bound: str | None, estimator: str | None) -> None:
     """One graph without a break, and the loss, gradients and buffers of the plain step; what is traced runs eagerly."""
-    setup = way(recipe, bound, estimator).build()
-    seen, modules = setup.see(batch("unit", 4)), nn.ModuleList([setup.model, setup.objective]).train()
+    case = way(recipe, bound, estimator)
+    setup = case.build()
+    seen, modules = setup.see(case.batch(4)), nn.ModuleList([setup.model, setup.objective]).train()
     before = {name: value.clone() for name, value in modules.state_dict().items()}
 
     def loss() -> torch.Tensor:

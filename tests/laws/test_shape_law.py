@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from agree import assert_close
-from catalogue import LIKELIHOODS, Case, batch, cases, likelihood, parameters
+from catalogue import LIKELIHOODS, Case, cases, likelihood, parameters
 from lowerbound.core import Batch, Enumerate, Estimator, Gaussian, Model, OneHot, Pathwise, Score, log_marginal
 from lowerbound.core.latent import named
 from lowerbound.recipes import Setup
@@ -113,7 +113,7 @@ def test_discrete_latents_are_enumerated_in_front() -> None:
 
 def built(case: Case) -> tuple[Setup, Batch]:
     setup = case.build()
-    return setup, setup.see(batch(case.kind, 4))
+    return setup, setup.see(case.batch(4))
 
 
 def draw(model: Model, b: Batch, particles: int) -> dict[str, Tensor]:
@@ -130,4 +130,4 @@ def scored(model: Model, z: dict[str, Tensor], b: Batch) -> Tensor:
 
 def parameters_of(model: Model, z: dict[str, Tensor], c: Tensor | None) -> Tensor:
     """log p of zeros under what is decoded: a number that moves with every parameter."""
-    return torch.stack([d.base_dist.log_prob(torch.zeros(())) for d in decoded(model, z, c).values()]).sum(0)
+    return torch.stack([d.log_prob(torch.zeros(d.event_shape)) for d in decoded(model, z, c).values()]).sum(0)

@@ -7,22 +7,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from catalogue import SMALL, Case, batch, cases, spec, variables
+from catalogue import SMALL, Case, cases, spec, variables
 from lowerbound.core import Batch, total
 from lowerbound.errors import InputError
 from lowerbound.recipes import Setup, get
 
 
 def gappy(case: Case) -> Setup:
-    about = spec(*(replace(each, missing=True) for each in variables(case.kind)))
+    about = spec(*(replace(each, missing=True) for each in variables(case.kind, case.shape)))
     known = get(case.recipe).parameters
     given = {name: value for name, value in {**SMALL, **dict(case.arguments)}.items() if name in known}
     return get(case.recipe).build(about, **given)
 
 
 def with_gaps(case: Case) -> Batch:
-    whole = batch(case.kind, 4)
-    mask = {name: torch.rand(4, 8, 8) < 0.6 for name in whole.x}
+    whole = case.batch(4)
+    mask = {name: torch.rand(x.shape) < 0.6 for name, x in whole.x.items()}
     return replace(whole, x={name: torch.where(mask[name], x, 0) for name, x in whole.x.items()}, mask=mask)
 
 
@@ -33,7 +33,7 @@ WHOLE = ("flow-matching",)
 @pytest.mark.parametrize("case", [each for each in cases() if each.values[0].recipe not in WHOLE])
 def test_every_recipe_takes_rows_with_gaps(case: Case) -> None:
     setup, raw = gappy(case), with_gaps(case)
-    setup.start({name: torch.full((8, 8), 0.5) for name in raw.x})
+    setup.start({name: torch.full(x.shape[1:], 0.5) for name, x in raw.x.items()})
     trace = setup.model.trace(setup.see(raw), 2, setup.estimator)
     loss = total(setup.objective(trace))
     loss.backward()
