@@ -41,14 +41,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def copy_folder(source: Path, target: Path, ignore: str) -> None:
-    """Copy a folder, whole or not at all, without what is named `ignore`; a target that is not empty is refused."""
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of `target` if the block succeeds; one that is not empty is refused.
+
+    What is written to it lies beside `target` until then, and is removed if the block fails.
+    """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is there already; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as scratch:
-        shutil.copytree(source, Path(scratch) / "run", ignore=shutil.ignore_patterns(ignore))
-        os.replace(Path(scratch) / "run", target)
+        made = Path(scratch) / "made"
+        made.mkdir()
+        yield made
+        os.replace(made, target)
+
+
+def copy_folder(source: Path, target: Path, ignore: str) -> None:
+    """Copy a folder, whole or not at all, without what is named `ignore`; a target that is not empty is refused."""
+    with new_folder(target) as scratch:
+        shutil.copytree(source, scratch, ignore=shutil.ignore_patterns(ignore), dirs_exist_ok=True)
 
 
 def _sync(path: Path) -> None:

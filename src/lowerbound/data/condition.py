@@ -60,9 +60,24 @@ def captions_of(raw: Raw, text: str | None) -> Captions | None:
 
 
 def told_in_words(raw: Raw, captions: Captions, train: np.ndarray) -> tuple[Variable, np.ndarray]:
-    """The condition that captions are, and its stored values: their vectors (N, D)."""
-    variable, vectors = _vectors(raw, captions.vectors, train)
+    """The condition that captions are, and its stored values: their vectors (N, D), after the labels' that are vectors.
+
+    >>> from lowerbound.data.text import encoder
+    >>> raw = Raw("toy", "toy", {}, labels=np.ones((2, 3), np.float32), captions=np.array(["stop", "go"]))
+    >>> told_in_words(raw, read_captions(encoder("hash"), raw.captions), np.arange(2))[1].shape
+    (2, 259)
+    """
+    before = vectors_beside(raw)
+    whole = captions.vectors if before is None else np.concatenate([before, captions.vectors], axis=1)
+    variable, vectors = _vectors(raw, whole, train)
     return replace(variable, encoder=captions.encoder), vectors
+
+
+def vectors_beside(raw: Raw) -> np.ndarray | None:
+    """The labels (N, S) that are vectors, such as the state of a robot, and so are told beside captions; else None."""
+    labels = raw.labels
+    told = raw.captions is not None and labels is not None and labels.ndim == 2 and labels.dtype.kind == "f"
+    return labels if told else None
 
 
 def _texts(raw: Raw, labels: np.ndarray) -> np.ndarray:
@@ -98,7 +113,8 @@ def _vectors(raw: Raw, vectors: np.ndarray, train: np.ndarray) -> tuple[Variable
         )
     kept = vectors.astype(np.float32).reshape(len(vectors), -1)
     low, high, mean, std = scales(kept, train)
-    return Variable("condition", "real", kept.shape[1:], low, high, mean=mean, std=std), kept
+    form = raw.forms.get("condition")
+    return Variable("condition", "real", kept.shape[1:], low, high, mean=mean, std=std, form=form), kept
 
 
 def _text(raw: Raw, row: int, label: object) -> str:

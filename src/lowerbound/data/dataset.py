@@ -11,7 +11,7 @@ import numpy as np
 
 from lowerbound.data.arrays import as_array, read_arrays, read_map_style
 from lowerbound.data.checks import checked_count, checked_values, refuse_constant, refuse_unseen
-from lowerbound.data.condition import captions_of, condition_of, told_in_words
+from lowerbound.data.condition import captions_of, condition_of, told_in_words, vectors_beside
 from lowerbound.data.describe import describe, kept
 from lowerbound.data.files import NAMED_PARTS, read_path
 from lowerbound.data.fingerprint import fingerprint
@@ -144,8 +144,9 @@ def assemble(
         about, condition = condition_of(raw, splits["train"])
     else:
         about, condition = told_in_words(raw, captions, splits["train"])
-    told = condition if captions is None else captions.identity
-    stored = arrays if told is None else {**arrays, "(condition)": told}
+    beside = None if captions is None else vectors_beside(raw)
+    told = {"(condition)": condition if captions is None else captions.identity, "(beside)": beside}
+    stored = {**arrays, **{name: values for name, values in told.items() if values is not None}}
     counts = {name: len(rows) for name, rows in splits.items()}
     count, name = sum(counts.values()), shown(raw.name)
     spec = DataSpec(name, tuple(variables), about, count, fingerprint(stored), counts, seed)
@@ -186,7 +187,8 @@ def _read_labelled(source: Any, label: str) -> Raw:
 
 
 def _variable(raw: Raw, name: str, kind: Said | None, train: np.ndarray, missing: bool) -> tuple[np.ndarray, Variable]:
-    kind, found = checked_values(raw, name, _of_numbers(raw, name, kind) or raw.kinds.get(name), missing)
+    said, gaps = _of_numbers(raw, name, kind) or raw.kinds.get(name), missing or name in raw.gaps
+    kind, found = checked_values(raw, name, said, gaps)
     if found.missing:
         refuse_unseen(raw, name, train)
     refuse_constant(raw, name, kind, train)

@@ -52,25 +52,35 @@ def describe(
 ) -> Variable:
     """The `Variable` of an array; ranges and statistics are of its training rows `train`."""
     shape = values.shape[1:]
-    facts: dict[str, Any] = {"columns": columns, "missing": found.missing, **_range(kind, values, train, found, levels)}
+    facts: dict[str, Any] = {
+        "columns": columns,
+        "missing": found.missing,
+        **_range(kind, values, train, found, levels, bool(columns)),
+    }
     likelihood, why = default_likelihood(Variable(name, kind, shape, **facts), near_binary)
     return Variable(name, kind, shape, likelihood=likelihood, why=why, **facts)
 
 
-def _range(kind: Kind, values: np.ndarray, train: np.ndarray, found: Survey, levels: int) -> dict[str, Any]:
+def _range(
+    kind: Kind, values: np.ndarray, train: np.ndarray, found: Survey, levels: int, by_column: bool
+) -> dict[str, Any]:
     if kind in {"binary", "unit"}:
         return {"low": 0, "high": 1, "levels": 2 if kind == "binary" else None}
     if kind == "byte":
         return {"low": 0, "high": levels - 1, "levels": levels}
     if kind == "category":
         return {"low": 0, "high": int(found.high), "levels": int(found.high) + 1}
-    low, high, mean, std = scales(values, train)
+    low, high, mean, std = scales(values, train, by_column)
     return {"low": low, "high": high} if kind == "count" else {"low": low, "high": high, "mean": mean, "std": std}
 
 
-def scales(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:
+Moments = tuple[float, float, tuple[float, ...], tuple[float, ...]]
+"""Least, greatest, means and standard deviations."""
+
+
+def scales(values: np.ndarray, rows: np.ndarray, by_column: bool = False) -> Moments:
     """`moments` whose deviations can be divided by."""
-    low, high, mean, std = moments(values, rows)
+    low, high, mean, std = moments(values, rows, by_column)
     return low, high, mean, tuple(map(_scale, std, mean))
 
 
@@ -79,15 +89,16 @@ def _scale(std: float, mean: float) -> float:
     return std if std > 1e-12 * abs(mean) else 1.0
 
 
-def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[float, ...], tuple[float, ...]]:
+def moments(values: np.ndarray, rows: np.ndarray, by_column: bool = False) -> Moments:
     """Least, greatest, mean and standard deviation of what was observed of the given rows, read a chunk at a time.
 
-    The mean and the deviation are a column's for data of one dimension, else one number over all.
+    The mean and the deviation are a column's (a place in the last dimension) for data of one dimension, and where that
+    is asked for; else one number over all.
 
     >>> moments(np.array([[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]), np.array([0, 1]))
     (0.0, 3.0, (2.0, 0.0), (1.0, 0.0))
     """
-    axis = 0 if values.ndim == 2 else None
+    axis = tuple(range(values.ndim - 1)) if by_column or values.ndim == 2 else None
     low = float(np.fmin.reduce([np.fmin.reduce(part, axis=None) for part in read(values, rows)]))
     high = float(np.fmax.reduce([np.fmax.reduce(part, axis=None) for part in read(values, rows)]))
     mean = _average(lambda part: part, read(values, rows), axis)
@@ -95,7 +106,9 @@ def moments(values: np.ndarray, rows: np.ndarray) -> tuple[float, float, tuple[f
     return low, high, _tuple(mean), _tuple(np.sqrt(variance))
 
 
-def _average(of: Callable[[np.ndarray], np.ndarray], parts: Iterator[np.ndarray], axis: int | None) -> np.ndarray:
+def _average(
+    of: Callable[[np.ndarray], np.ndarray], parts: Iterator[np.ndarray], axis: tuple[int, ...] | None
+) -> np.ndarray:
     """Mean of a function of the values that were observed."""
     total, count = np.zeros(()), np.zeros(())
     for part in parts:

@@ -24,7 +24,8 @@ class Raw:
     `kinds` says what the values of some arrays are, where their type no longer does.
     `captions` are texts (N,) that say what a row is, beside its label. Rows of one number in `groups` (N,) show the
     same thing and stay in one split.
-    `forms` says what the values of some arrays are a form of (see `Variable.form`).
+    `forms` says what the values of some arrays are a form of (see `Variable.form`), and under "condition" those of the
+    labels. Of the arrays in `gaps` some values are not there by their nature, for which NaN stand.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Raw:
     groups: np.ndarray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
+    gaps: frozenset[str] = frozenset()
 
     def at(self, name: str, index: tuple[int, ...]) -> str:
         """Where one value is, in words: file, array, row and column."""

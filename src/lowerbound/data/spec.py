@@ -36,7 +36,8 @@ class Variable:
 
     `low` and `high` are the range of the kind (0 and levels - 1, or 0 and 1) where it has one, else the least and the
     greatest value of the training rows. `mean` and `std` are of the training rows, for real values only: one number a
-    column for rows of one dimension, else one number over all. `labels` names the codes of a category. `missing` says
+    column (a place in the last dimension) for rows of one dimension and where `columns` names them, else one number
+    over all. `labels` names the codes of a category. `missing` says
     whether some values were not observed; NaN stand for them, and all else is said of the others. `encoder` names the
     text encoder that made the vectors of a condition that was text. `form` says what the values are a form of, where
     they were not numbers to begin with: `characters` or `words` of a text, whose symbols `labels` then are, in order of
@@ -95,7 +96,7 @@ class Variable:
         return cls(**_fields(whole, _VARIABLE, "a variable"))
 
     def _complaints(self) -> tuple[tuple[str, bool], ...]:
-        statistics = (1, self.size) if len(self.shape) == 1 else (1,)
+        statistics = (1, *self.shape[-1:])
         return (
             ("its name must be letters, digits and underscores", not NAME.fullmatch(self.name)),
             (f"its kind must be one of {', '.join(KINDS)}", self.kind not in KINDS),
@@ -104,7 +105,7 @@ class Variable:
             ("its kind needs levels", self.kind in DISCRETE and (self.levels or 0) < 1),
             ("its kind needs two levels or more", self.kind in {"binary", "byte"} and self.levels == 1),
             ("its kind has no levels", self.kind not in DISCRETE and self.levels is not None),
-            ("columns and shape differ", self.columns is not None and (len(self.columns),) != self.shape),
+            ("columns and shape differ", self.columns is not None and (len(self.columns),) != self.shape[-1:]),
             ("labels and levels differ", self.labels is not None and len(self.labels) != self.levels),
             ("its mean does not fit its shape", self.mean is not None and len(self.mean) not in statistics),
             ("its std does not fit its mean", len(self.std or ()) != len(self.mean or ())),
