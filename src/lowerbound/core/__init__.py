@@ -1,6 +1,7 @@
 """The mathematics: distributions, models, estimators, objectives, marginal likelihoods. No files, clocks or prints."""
 
 from lowerbound.core.annealing import Annealed, Sandwich, ais, sandwich, simulated
+from lowerbound.core.autoregressive import Autoregressive
 from lowerbound.core.baselines import Average, Baselined, Predicted, SignalScale
 from lowerbound.core.batch import Batch, observed, rows
 from lowerbound.core.bounds import (
@@ -142,6 +143,7 @@ __all__ = [
     "AdversarialTotalCorrelation",
     "AnalyticELBO",
     "Annealed",
+    "Autoregressive",
     "Average",
     "Baselined",
     "Batch",

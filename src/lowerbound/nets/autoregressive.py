@@ -45,9 +45,7 @@ class CausalTransformer(nn.Module):
 
     def __init__(self, symbols: int, places: int, width: int, layers: int) -> None:
         super().__init__()
-        heads = max(1, width // HEAD)
-        if width % heads:
-            raise InputError(f"a width of {width} cannot be shared by {heads} heads; choose a multiple of {HEAD}")
+        heads = heads_of(width)
         self.symbols, self.places = symbols, places
         self.start = nn.Parameter(EMBEDDED * torch.randn(width))
         self.symbol = embedding(symbols, width)
@@ -114,6 +112,14 @@ class Block(nn.Module):
     def _after(self, x: Tensor, seen: Tensor) -> Tensor:
         x = x + self.write(seen.transpose(1, 2).flatten(2))
         return x + self.perceptron(self.before_perceptron(x))
+
+
+def heads_of(width: int) -> int:
+    """As many heads as there are 32 numbers to each, one at least; a width that they cannot share is refused."""
+    heads = max(1, width // HEAD)
+    if width % heads:
+        raise InputError(f"a width of {width} cannot be shared by {heads} heads; choose a multiple of {HEAD}")
+    return heads
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None = None) -> Tensor:

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import Batch, Categorical, Conditional, Latent
+from lowerbound.core import Autoregressive, Batch, Categorical, Conditional, Latent
 from lowerbound.data.conditioning import Told
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import view_for
 from lowerbound.errors import InputError
 from lowerbound.nets.sequence import ParallelDecoder, Readout, SequenceEncoder, Sizes
+from lowerbound.nets.sequence_causal import GRUWriter, TransformerWriter
 from lowerbound.recipes import bounds, lagging, latents, parts
 from lowerbound.recipes.registry import Setup, recipe
 
-DecoderName = Literal["parallel"]
+DecoderName = Literal["parallel", "gru", "transformer"]
 ToldName = Literal["nothing", "condition"]
 PriorName = Literal["normal", "mixture", "maf", "realnvp", "spline"]
 Share = Annotated[float, (0.0, 0.99)]
@@ -37,6 +38,7 @@ def text_vae(
     layers: Count = 3,
     embedding: Count = 128,
     dropout: Share = 0.0,
+    word_dropout: Share = 0.0,
     bound: bounds.BoundName = "elbo",
     estimator: bounds.EstimatorName = "pathwise",
     particles: Count = 1,
@@ -53,18 +55,21 @@ def text_vae(
     components: Count = 100,
     transforms: Count = 4,
 ) -> Setup:
-    """Variational autoencoder of texts: gated convolutions read one, and z alone, or z and what is written, writes it.
+    """Variational autoencoder of texts: gated convolutions read one, and it is written from z, at once or in order.
 
     Choose it for rows of symbols: poems, sentences, codes in an order. Of a text that ends early the end is told as a
     symbol, and nothing beyond it is read or scored. Stanislau Semeniuta, Aliaksei Severyn and Erhardt Barth, "A hybrid
-    convolutional variational autoencoder for text generation", 2017.
+    convolutional variational autoencoder for text generation", 2017; Samuel R. Bowman et al., "Generating sentences
+    from a continuous space", 2016.
 
     Args:
-        decoder: parallel writes all symbols at once, so that z must say everything.
+        decoder: parallel writes all symbols at once, so that z must say everything; gru and transformer write one after
+            another and read what is written, which may leave z nothing to say; then try word_dropout, free_bits or lag.
         width: numbers in the state of each place.
         layers: of each network.
         embedding: numbers that stand for a symbol.
-        dropout: share of what a layer of the networks adds that is left out in training.
+        dropout: share of what a layer adds that is left out in training; of gru and transformer, of their last states.
+        word_dropout: of gru and transformer, the share of symbols that are hidden in training from those after them.
         bound: as of the recipe vae.
         estimator: as of the recipe vae.
         particles: draws of z for each datum and step.
@@ -87,7 +92,7 @@ def text_vae(
     condition = Told.by(spec, drop) if told == "condition" else None
     shown = condition.width if condition else 0
     after = chosen.after(SequenceEncoder(sizes, chosen.width(latent), shown), latent)
-    written = _parallel(sizes, latent, shown)
+    written = writer(decoder, sizes, latent, shown, word_dropout, x.missing)
     setup = Setup(
         Latent(chosen.before(latent, after, x.shape), after, {x.name: written.likelihood}, reads(x.name)),
         {x.name: view_for(x, "categorical")},
@@ -109,9 +114,18 @@ class Writer:
     out: Readout
 
 
-def _parallel(sizes: Sizes, latent: int, shown: int) -> Writer:
-    net = ParallelDecoder(sizes, latent, shown)
-    return Writer(Categorical(net, sizes.symbols), net.out)
+def writer(decoder: DecoderName, sizes: Sizes, latent: int, shown: int, word_dropout: float, ends: bool) -> Writer:
+    """The likelihood by the name of its decoder, of z and a condition of so many numbers."""
+    if decoder != "parallel":
+        net = _CAUSAL[decoder](sizes, latent + shown)
+        return Writer(Autoregressive(net, word_dropout, ends), net.out)
+    if word_dropout:
+        raise InputError("a parallel decoder reads no words that could be dropped; use word_dropout 0, or decoder gru")
+    parallel = ParallelDecoder(sizes, latent, shown)
+    return Writer(Categorical(parallel, sizes.symbols), parallel.out)
+
+
+_CAUSAL: dict[str, type[GRUWriter] | type[TransformerWriter]] = {"gru": GRUWriter, "transformer": TransformerWriter}
 
 
 def sequence(spec: DataSpec) -> Variable:
