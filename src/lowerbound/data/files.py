@@ -13,10 +13,14 @@ import numpy as np
 from numpy.lib import format as npy
 
 from lowerbound.data.arrays import read_arrays
+from lowerbound.data.folders import holds
+from lowerbound.data.lerobot import is_lerobot, read_lerobot
 from lowerbound.data.npy import check_header
 from lowerbound.data.pictures import read_pictures
 from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.shards import is_shards, read_shards
+from lowerbound.data.sound.clips import read_sounds
+from lowerbound.data.sound.wav import ENDINGS
 from lowerbound.data.store import memory
 from lowerbound.data.tables import read_csv, read_parquet
 from lowerbound.data.texts import read_lines
@@ -30,25 +34,34 @@ _BROKEN = (
 
 
 def read_path(path: Path, label: str | None = None) -> Raw:
-    """Read a file, or a folder of pictures or of shards; `label` names the column or array to condition on.
+    """Read a file, or a folder of pictures, sounds or shards; `label` names the column or array to condition on.
 
     Raises:
         InputError: with the file, and where in it, and the remedy.
     """
     place = named(path)
     if path.is_dir():
-        return read_shards(path) if is_shards(path) else read_pictures(path)
+        return _read_folder(path)
     if not path.exists():
         raise InputError(f"there is no file and no named source {place}; give one of either (see: lowerbound data)")
     reader = _READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
-        raise InputError(f"{place} is of no known form; save it as {', '.join(_READERS)} or a folder of png or jpg")
+        known = f"{', '.join(_READERS)} or a folder of png, jpg or wav"
+        raise InputError(f"{place} is of no known form; save it as {known}")
     if path.stat().st_size == 0:
         raise InputError(f"{place} is empty; write the data to it again")
     try:
         return replace(reader(path, label), name=shown(path.name))
     except OSError as error:
         raise InputError(f"{place} cannot be read ({error.strerror}); check it, and that you may read it") from None
+
+
+def _read_folder(folder: Path) -> Raw:
+    if is_lerobot(folder):
+        return read_lerobot(folder)
+    if is_shards(folder):
+        return read_shards(folder)
+    return read_sounds(folder) if holds(folder, ENDINGS) else read_pictures(folder)
 
 
 def read_npy(path: Path, label: str | None = None) -> Raw:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from lowerbound.data.folders import files_in, labels_of
 from lowerbound.data.raw import Raw, named, shown
 from lowerbound.data.store import allocate
 from lowerbound.errors import InputError
@@ -31,11 +31,9 @@ def read_pictures(folder: Path) -> Raw:
     Raises:
         InputError: naming the first picture that cannot be read, or is unlike the first one.
     """
-    paths = _paths(folder)
+    paths = files_in(folder, ENDINGS, "picture")
     x = _decode_all(paths)
-    below = paths[0].parent != folder
-    labels = np.array([path.parent.name for path in paths]) if below else None
-    return Raw(folder.resolve().name, named(folder), {"x": x}, labels)
+    return Raw(folder.resolve().name, named(folder), {"x": x}, labels_of(folder, paths))
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -53,23 +51,6 @@ def _decode_all(paths: list[Path]) -> np.ndarray:
             for row, values in enumerate(pool.map(lambda path: _decode(path, like, paths[0]), paths)):
                 x[row] = values
     return x
-
-
-def _paths(folder: Path) -> list[Path]:
-    here = sorted(_pictures_in(folder))
-    below = [path for each in sorted(folder.iterdir()) if each.is_dir() for path in sorted(_pictures_in(each))]
-    if here and below:
-        raise InputError(
-            f"{named(folder)} has pictures both in it and in subfolders ({shown(below[0].parent.name)}); put all of "
-            f"them in it, or all of them in subfolders named by label"
-        )
-    if not here and not below:
-        raise InputError(f"{named(folder)} has no picture in it or in its subfolders; put .png or .jpg files there")
-    return here or below
-
-
-def _pictures_in(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
 
 
 @final

@@ -11,12 +11,13 @@ from typing import final
 
 import numpy as np
 
-from lowerbound.data import emoji, glosses
+from lowerbound.data import emoji, glosses, poems
 from lowerbound.data.fetch import Way, debian, fetched, https, https_archive, npm, system, then, unfit
 from lowerbound.data.pairs import by_class, halves
 from lowerbound.data.raw import Raw
 from lowerbound.data.rtables import BY_HAND, R_TABLES
 from lowerbound.data.shapes import FULL, SMALL
+from lowerbound.data.sound import asterisk
 from lowerbound.data.store import cache
 from lowerbound.errors import InputError
 
@@ -231,6 +232,28 @@ _GLOSSES = Source(
     glosses.BY_HAND,
 )
 
+_QUATRAINS = Source(
+    "quatrains",
+    "99 780 Chinese quatrains of the Tang and the Song, with lines of five or of seven characters",
+    poems.decode,
+    poems.DIGESTS,
+    (poems.WAY,),
+    poems.BY_HAND,
+)
+
+
+def _some_quatrains(name: str, summary: str, *kinds: str) -> Source:
+    """Some of them."""
+    return Source(name, summary, lambda folder: poems.only(_QUATRAINS.read(), name, kinds), {}, made_of=("quatrains",))
+
+
+_POEMS = (
+    _QUATRAINS,
+    _some_quatrains("quatrains-tang", "14 160 of them, of the Tang", "tang-5", "tang-7"),
+    _some_quatrains("quatrains-5", "16 869 of them, with lines of five characters", "tang-5", "song-5"),
+    _some_quatrains("quatrains-7", "82 911 of them, with lines of seven characters", "tang-7", "song-7"),
+)
+
 _DIGITS = Source(
     "digits",
     "1 797 handwritten digits, 8×8 of 17 levels; comes with scikit-learn, needs no network",
@@ -306,12 +329,31 @@ _DIGITS_HALVES = Source(
     {},
 )
 
+_SPEECH = Source(
+    "speech",
+    "half-second clips of 25 minutes of English telephone prompts, read by one voice at 8 kHz, as spectrograms",
+    asterisk.decode("speech", "en"),
+    asterisk.digests("en"),
+    (asterisk.way("en"),),
+    asterisk.BY_HAND,
+)
+
+_SPEECH_LANGUAGES = Source(
+    "speech-languages",
+    "the same of 127 minutes in English, Spanish, French, Italian and Russian, four voices, labelled by language",
+    asterisk.decode("speech-languages", *asterisk.LANGUAGES),
+    asterisk.digests(*asterisk.LANGUAGES),
+    (asterisk.way(*asterisk.LANGUAGES),),
+    asterisk.BY_HAND,
+)
+
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         *(_DIGITS, _MNIST, _FASHION_MNIST, _CIFAR10_SOURCE, _SHAPES, _SHAPES_FULL, _EMOJI, _GLOSSES),
-        *(_BREAST_CANCER, _WINE, *_TABLES),
+        *(_BREAST_CANCER, _WINE, *_TABLES, *_POEMS),
         *(_MNIST_FASHION, _MNIST_HALVES, _DIGITS_HALVES),
+        *(_SPEECH, _SPEECH_LANGUAGES),
     )
 }
 """Name -> source."""
