@@ -18,6 +18,7 @@ import tyro
 from lowerbound.cli import (
     cluster,
     complete,
+    demos,
     describe,
     exchange,
     explore,
@@ -63,6 +64,7 @@ VERBS: dict[str, type[Verb]] = {
     "impute": impute.Impute,
     "complete": complete.Complete,
     "translate": translate.Translate,
+    "demos": demos.Demos,
     "report": report.Report,
     "recipes": describe.Recipes,
     "data": describe.Data,
