@@ -11,7 +11,7 @@ import tyro
 from lowerbound.arguments import Count, conformed
 from lowerbound.cli.condition import Condition
 from lowerbound.cli.drawing import picture
-from lowerbound.cli.generate import columns, listed, written
+from lowerbound.cli.generate import columns, listed, made, opened
 from lowerbound.cli.output import Output, refuse_ending, refuse_existing
 from lowerbound.cli.selection import Which, arrays, few, labelled, labels, numbered, one
 from lowerbound.cli.verb import Answer, Flat, OfRun
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lowerbound.data.rows import Rows
     from lowerbound.evaluation.attributes import Direction
+    from lowerbound.evaluation.rawdata import Values
     from lowerbound.evaluation.traversals import Traversal
     from lowerbound.fitted import Fitted
 
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Interpolate(OfRun):
-    """Go from one datum to another along a path between their codes.
+    """Go from one datum to another along a path between their codes, from a text to another text by way of others.
 
     A model that is told something is told the condition of the one at the start and of the other at the end, and what
     lies between on the way.
     """
 
-    start: Annotated[int, tyro.conf.arg(name="from")]
+    start: Annotated[int | None, tyro.conf.arg(name="from")] = None
     """Row of the split (from 0) at which to start."""
-    end: Annotated[int, tyro.conf.arg(name="to")]
+    end: Annotated[int | None, tyro.conf.arg(name="to")] = None
     """Row of the split at which to end."""
+    between: tuple[str, str] | None = None
+    """Two texts of your own, in place of rows."""
     steps: int = 10
     """Data on the path, its ends included."""
     kind: Literal["linear", "spherical"] = "spherical"
@@ -48,13 +51,28 @@ class Interpolate(OfRun):
     output: Flat[Output]
 
     def answer(self) -> Answer:
-        self.output.check()
-        model = self.open()
-        ends = numbered(self.rows.of(model), self.start, self.end)
-        told = self.condition.tell(model, ends)
-        x = columns(model, told.interpolate(one(ends, 0), one(ends, 1), self.steps, self.kind))
+        model = opened(self, self.output)
+        told, a, b = self._ends(model)
+        x = columns(model, told.interpolate(a, b, self.steps, self.kind))
         self.output.write(x, lambda: picture(model, x, across=self.steps))
-        return written(self.output, count=self.steps)
+        return made(self.output, x, count=self.steps)
+
+    def _ends(self, model: Fitted) -> tuple[Fitted, Values, Values]:
+        """The model, told what it is to be, and the data between which to go."""
+        import numpy as np
+
+        if self.between is None:
+            ends = numbered(self.rows.of(model), *self._numbers())
+            return self.condition.tell(model, ends), one(ends, 0), one(ends, 1)
+        if self.start is not None or self.end is not None:
+            raise InputError("say where to go between: two rows (--from, --to) or two texts (--between)")
+        a, b = map(np.array, self.between)
+        return self.condition.tell(model), a, b
+
+    def _numbers(self) -> tuple[int, int]:
+        if self.start is None or self.end is None:
+            raise InputError("say where to go: from one row of the split to another (--from, --to)")
+        return self.start, self.end
 
 
 @final
@@ -78,18 +96,16 @@ class Traverse(OfRun):
     output: Flat[Output]
 
     def answer(self) -> Answer:
-        self.output.check()
-        model = self.open()
+        model = opened(self, self.output)
         rows = self.rows.of(model)
         spread = self.condition.tell(model, rows).spread(arrays(rows))
         left = None if self.row is None else numbered(rows, self.row)
         start = None if left is None else one(left)
         found = self.condition.tell(model, left).traverse(spread, start, self.dims, self.steps, self.reach)
         x = {name: listed(values) for name, values in columns(model, found.x).items()}
-        self.output.write({**x, **places(found)}, lambda: picture(model, x, across=self.steps))
-        facts = {"dims": list(found.dims), "values": found.values.tolist(), "out": str(self.output.out)}
-        dims = ", ".join(map(str, found.dims))
-        return Answer(facts, f"wrote {self.output.out}: a row for each of the dimensions {dims}")
+        table = {**x, **places(found)}
+        self.output.write(table, lambda: picture(model, x, across=self.steps))
+        return made(self.output, table, dims=list(found.dims), values=found.values.tolist())
 
 
 @final
@@ -122,7 +138,7 @@ class Attributes(OfRun):
 
     def answer(self) -> Answer:
         self._check()
-        model = self.open()
+        model = opened(self, self.output)
         rows = self.rows.of(model)
         along = self._direction(model)
         left, strengths = few(leaving(rows, along), self.count), evenly(self.strength, self.steps)
@@ -131,10 +147,9 @@ class Attributes(OfRun):
         if self.keep:
             along.save(self.keep)
         facts = {"from": along.origin, "to": along.target, "counts": list(along.counts), "strengths": strengths}
-        return written(self.output, **facts, auroc=self._separation(model, rows, along))
+        return made(self.output, shown, **facts, auroc=self._separation(model, rows, along))
 
     def _check(self) -> None:
-        self.output.check()
         conformed("steps", self.steps, Count)
         if (self.target is None) == (self.use is None):
             raise InputError("say where to go: the label of a group (--to) or a direction kept before (--use)")

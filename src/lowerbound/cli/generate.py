@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from lowerbound.cli.condition import Condition
 from lowerbound.cli.drawing import comparison, picture
-from lowerbound.cli.output import Output
+from lowerbound.cli.output import Output, lines, records
 from lowerbound.cli.selection import Which, arrays, few
 from lowerbound.cli.verb import Answer, Flat, Named, OfRun, Switch
 from lowerbound.errors import InputError
@@ -44,17 +44,16 @@ class Sample(OfRun):
     output: Flat[Output]
 
     def answer(self) -> Answer:
-        self.output.check()
         if self.each and self.condition.said:
             raise InputError("say either what is told (--label, --text, --like) or that every label is (--each)")
-        model = self.open()
+        model = opened(self, self.output)
         return self._each(model) if self.each else self._all(model)
 
     def _all(self, model: Fitted) -> Answer:
         count = 64 if self.count is None else self.count
         x = columns(model, self._like(model, count) if self._varied(model) else self._new(model, count))
         self.output.write(x, lambda: picture(model, x))
-        return written(self.output, count=count)
+        return made(self.output, x, count=count)
 
     def _new(self, model: Fitted, count: int) -> Values:
         return self.condition.tell(model).sample(count, self.seed, mean=not self.draw)
@@ -86,15 +85,15 @@ class Sample(OfRun):
             for name, made in columns(model, model.sample_each(count, self.seed, not self.draw)).items()
         }
         names = model.labels
-        self.output.write({**x, "label": np.repeat(names, count)}, lambda: picture(model, x, across=count))
-        text = f"wrote {self.output.out}: {count} under each of the labels {', '.join(names)}"
-        return Answer({"count": count * len(names), "labels": list(names), "out": str(self.output.out)}, text)
+        labelled = {**x, "label": np.repeat(names, count)}
+        self.output.write(labelled, lambda: picture(model, x, across=count))
+        return made(self.output, labelled, count=count * len(names), labels=list(names))
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Reconstruct(OfRun):
-    """Encode and decode data; in a picture each datum stands above its reconstruction."""
+    """Encode and decode data; in a picture each datum stands above its reconstruction, of a text after it."""
 
     count: int = 64
     """How many, from the first of the split."""
@@ -103,13 +102,13 @@ class Reconstruct(OfRun):
     output: Flat[Output]
 
     def answer(self) -> Answer:
-        self.output.check()
-        model = self.open()
+        model = opened(self, self.output)
         rows = few(self.rows.of(model), self.count)
         x = arrays(rows)
         found = columns(model, self.condition.tell(model, rows).reconstruct(x))
-        self.output.write(found, lambda: comparison(model, x, found))
-        return written(self.output, count=rows.count)
+        table = {**found, **originals(model, x)}
+        self.output.write(table, lambda: comparison(model, x, found))
+        return made(self.output, table, count=rows.count)
 
 
 @final
@@ -142,12 +141,11 @@ class Decode(OfRun):
     output: Flat[Output]
 
     def answer(self) -> Answer:
-        self.output.check()
-        model = self.open()
+        model = opened(self, self.output)
         codes = read_codes(self.codes)
         x = columns(model, self.condition.tell(model).decode(codes))
         self.output.write(x, lambda: picture(model, x))
-        return written(self.output, count=len(codes))
+        return made(self.output, x, count=len(codes))
 
 
 def read_codes(path: Path) -> np.ndarray:
@@ -166,6 +164,23 @@ def columns(model: Fitted, values: Values) -> dict[str, np.ndarray]:
     return dict(values) if isinstance(values, Mapping) else {model.spec.variables[0].name: values}
 
 
+def opened(verb: OfRun, output: Output) -> Fitted:
+    """The model of a verb whose result is data, written as such data can be."""
+    from lowerbound.data.text.vocabulary import is_text
+
+    model = verb.open()
+    output.check_for(is_text(model.spec.variables[0]))
+    return model
+
+
+def originals(model: Fitted, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What stood for texts before, to be read beside what was made of it; nothing for other data."""
+    from lowerbound.data.text.vocabulary import is_text
+    from lowerbound.evaluation.rawdata import in_texts
+
+    return {f"{v.name}_original": in_texts(x[v.name], v) for v in model.spec.variables if is_text(v)}
+
+
 def listed(values: np.ndarray) -> np.ndarray:
     """Rows of several, (R, S, ...), as one list, (R·S, ...)."""
     return values.reshape(-1, *values.shape[2:])
@@ -174,3 +189,10 @@ def listed(values: np.ndarray) -> np.ndarray:
 def written(output: Output, **facts: Any) -> Answer:
     """The answer of a verb whose result is a file."""
     return Answer({**facts, "out": str(output.out)}, f"wrote {output.out}")
+
+
+def made(output: Output, table: Mapping[str, np.ndarray], **facts: Any) -> Answer:
+    """The answer of a verb whose result is a file, or texts that are printed."""
+    if not output.printed:
+        return written(output, **facts)
+    return Answer({**facts, "texts": records(table)}, "\n".join(lines(table)))

@@ -1,4 +1,7 @@
-"""Files that verbs write: pictures as PNG, arrays as .npy, .npz, .csv or .parquet, by the ending of the name."""
+"""Files that verbs write: pictures as PNG, arrays as .npy, .npz, .csv or .parquet, texts as .txt or .json too.
+
+Which it is, the ending of the name says.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowerbound.cli.verb import Switch
 from lowerbound.errors import InputError
-from lowerbound.files import replacing
+from lowerbound.files import replacing, write_json, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +27,7 @@ class Output:
     """Where to."""
 
     out: Path
-    """File to write."""
+    """File to write; where a verb makes texts, - prints them."""
     force: Switch = False
     """Replace the file if it is there."""
 
@@ -34,13 +37,26 @@ class Output:
             from lowerbound.plots import write_png
 
             write_png(self.out, draw())
-        else:
+        elif not self.printed:
             WRITERS[self.out.suffix](self.out, columns)
+
+    @property
+    def printed(self) -> bool:
+        """Whether texts are printed and no file is written."""
+        return self.out == PRINTED
 
     def check(self, pictures: bool = True) -> None:
         """Refuse, before any work, an ending that is not known and a file that is there."""
-        refuse_ending(self.out, [".png", *WRITERS] if pictures else [*WRITERS])
+        refuse_ending(self.out, [".png", *NUMBERS] if pictures else NUMBERS)
         refuse_existing(self.out, self.force)
+
+    def check_for(self, texts: bool) -> None:
+        """The same where texts make no picture, and numbers no lines."""
+        if not texts:
+            self.check()
+        elif not self.printed:
+            refuse_ending(self.out, [*WRITERS])
+            refuse_existing(self.out, self.force)
 
 
 def refuse_ending(path: Path, known: Sequence[str]) -> None:
@@ -53,6 +69,31 @@ def refuse_existing(path: Path, force: bool) -> None:
     """Nothing is replaced unasked."""
     if path.exists() and not force:
         raise InputError(f"{path} is there already; choose another name, or add --force to replace it")
+
+
+def lines(columns: Columns) -> list[str]:
+    """A row of columns (N,) in a line each, tabs between them.
+
+    >>> import numpy as np
+    >>> lines({"x": np.array(["a cat", "a dog"]), "label": np.array([0, 1])})
+    ['a cat\\t0', 'a dog\\t1']
+    """
+    return ["\t".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+
+
+def records(columns: Columns) -> list[dict[str, Any]]:
+    """A row of columns (N,) each, by name."""
+    return [dict(zip(columns, row)) for row in zip(*(values.tolist() for values in columns.values()), strict=True)]
+
+
+def write_txt(path: Path, columns: Columns) -> None:
+    """A line a row."""
+    write_text(path, "".join(f"{line}\n" for line in lines(columns)))
+
+
+def write_records(path: Path, columns: Columns) -> None:
+    """A list of objects, one a row."""
+    write_json(path, records(columns))
 
 
 def write_npy(path: Path, columns: Columns) -> None:
@@ -94,7 +135,13 @@ WRITERS: dict[str, Callable[[Path, Any], None]] = {
     ".npz": write_npz,
     ".parquet": write_parquet,
     ".csv": write_csv,
+    ".txt": write_txt,
+    ".json": write_records,
 }
+
+PRINTED = Path("-")
+NUMBERS = [ending for ending in WRITERS if ending not in (".txt", ".json")]
+"""Endings of files that hold arrays of any shape."""
 
 
 def flat(columns: Columns) -> dict[str, np.ndarray]:
