@@ -27,6 +27,7 @@ from lowerbound.evaluation.disentanglement import disentanglement
 from lowerbound.evaluation.gap import USUAL, Effort, gap
 from lowerbound.evaluation.imputation import USUAL_MANNER, Imputed, Manner, imputed, tolerant
 from lowerbound.evaluation.imputation import joined as completed
+from lowerbound.evaluation.infill import USUAL_INFILLING, Infilled, Infilling, infill
 from lowerbound.evaluation.labelling import Labelled, labelled_by
 from lowerbound.evaluation.perdatum import Particles
 from lowerbound.evaluation.probes import labelled, plain, probe
@@ -350,6 +351,17 @@ class Fitted:
     ) -> Completed:
         """Rows with part of them hidden, completed several times; see `evaluation.completion.complete`."""
         return complete(self._asking, x, observed, manner, seed, watch)
+
+    def infill(
+        self,
+        texts: Any,
+        truth: Any = None,
+        manner: Infilling = USUAL_INFILLING,
+        seed: int = 0,
+        watch: Watch | None = None,
+    ) -> Infilled:
+        """Texts with gaps filled, several times; see `evaluation.infill.infill`."""
+        return infill(self._asking, texts, truth, manner, seed, watch)
 
     def translate(
         self, x: Mapping[str, Array], given: Sequence[str], to: str, count: int = 1, seed: int = 0, mean: bool = True
