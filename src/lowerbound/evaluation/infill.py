@@ -151,7 +151,7 @@ def infill(
         InputError: a model of no texts, a text without a gap or of too many symbols, or truth of other texts.
     """
     manner.check()
-    gapped, found = _all_gapped(asking, _listed(texts), truth), list[Infilled]()
+    gapped, found = gapped_texts(asking, _listed(texts), truth), list[Infilled]()
     with asking.drawing(seed, "infill"):
         for text in gapped:
             found.append(_infilled(text, manner, truth is not None))
@@ -254,7 +254,8 @@ def _candidates(text: Gapped, found: Particles) -> tuple[dict[str, float], ...]:
     return tuple(each)
 
 
-def _all_gapped(asking: Asking, texts: Sequence[str], truth: Any) -> list[Gapped]:
+def gapped_texts(asking: Asking, texts: Sequence[str], truth: Any = None) -> list[Gapped]:
+    """Texts with gaps as the model sees them, one by one; see `infill` for what is refused."""
     model, variable = asking.setup.model, asking.spec.variables[0]
     if not is_text(variable) or not isinstance(model, Latent):
         raise InputError("gaps in texts are filled by a model of texts with one latent; train one, such as text-vae")
