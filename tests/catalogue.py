@@ -119,6 +119,9 @@ SMALL: dict[str, Any] = {
     "restarts": 2,
     "blocks": 1,
     "judge": (4,),
+    "chunk": 5,
+    "heads": 2,
+    "drop": 0.1,
 }
 """Arguments that keep a recipe's networks small, where it has such an argument."""
 

@@ -43,7 +43,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `target` if the block succeeds; one that is not empty is refused.
+    """Yield a temporary folder that takes the place of `target` if the block succeeds, or refuse one that is not empty.
 
     What is written to it lies beside `target` until then, and is removed if the block fails.
     """

@@ -16,6 +16,7 @@ ACCEPTS: dict[str, frozenset[str]] = {
     "gaussian-per-dim": _CONTINUOUS,
     "mse": _CONTINUOUS | {"binary"},
     "laplace": _CONTINUOUS,
+    "laplace-fixed": _CONTINUOUS,
     "laplace-learned": _CONTINUOUS,
     "categorical": frozenset({"category", "binary", "byte"}),
     "discretized-logistic": frozenset({"byte"}),

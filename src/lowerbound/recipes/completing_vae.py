@@ -170,17 +170,7 @@ class _OfLatent(Conditional):
 
 def alone(guessed: Pinning, name: str) -> Latent:
     """The guess without anything latent: a z of no dimensions, of which nothing can be asked."""
-    return Latent(standard_normal(0), _Nothing(), {name: _Unmoved(guessed)}, lambda batch: (batch.x[name],))
-
-
-@final
-class _Nothing(Conditional):
-    """A distribution over vectors of no dimensions, a datum each."""
-
-    def forward(self, *given: object) -> Distribution:
-        (x,) = given
-        assert isinstance(x, Tensor)
-        return standard_normal(0).to(x.device, torch.get_default_dtype())().expand((len(x),))
+    return Latent(standard_normal(0), latents.Nothing(), {name: _Unmoved(guessed)}, lambda batch: (batch.x[name],))
 
 
 @final

@@ -8,21 +8,18 @@ from functools import reduce
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.core import (
-    Batch,
     BetaELBO,
     Conditional,
     EvenLaplace,
     Gaussian,
     Latent,
-    Model,
     Objective,
     Pathwise,
     Schedule,
-    Trace,
     WarmUp,
     standard_normal,
 )
@@ -33,6 +30,7 @@ from lowerbound.nets.kl_autoencoder import LatentDecoder, LatentEncoder
 from lowerbound.nets.looking import Differences, PatchJudge, RandomFeatures
 from lowerbound.nets.mapped import Scaled
 from lowerbound.recipes import parts
+from lowerbound.recipes.pricing import price
 from lowerbound.recipes.registry import Setup, recipe
 
 SUGGESTED = (32, 64, 64)
@@ -41,11 +39,8 @@ SUGGESTED = (32, 64, 64)
 LOG_SCALE = -2.0
 """Log of the scale of errors to begin with."""
 
-ROWS_PRICED, ROWS_AT_ONCE = 1024, 128
-"""Training rows whose errors say how wide the likelihood is in the end, and how many of them at once."""
-
-LEAST_ERROR = 1e-4
-"""It is made no narrower than this, on a scale from 0 to 1."""
+ROWS_PRICED = 1024
+"""Training rows whose errors say how wide the likelihood is in the end."""
 
 
 @recipe("first-stage")
@@ -104,7 +99,7 @@ def first_stage(
         with_looks(BetaELBO(beta), x, looks),
         Pathwise(),
         start=ends.start,
-        settle=lambda rows: price(model, ends.likelihood[x.name], x.name, rows()),
+        settle=lambda rows: price(model, ends.likelihood[x.name], x.name, [next(iter(rows()))[:ROWS_PRICED]]),
     )
 
 
@@ -130,26 +125,6 @@ def narrow(likelihood: Conditional) -> None:
     """Begin with a price of errors that fits pictures on [0, 1]; down from 1 it takes Adam thousands of steps."""
     if isinstance(likelihood, EvenLaplace):
         likelihood.log_scale.fill_(LOG_SCALE)
-
-
-@torch.no_grad()
-def price(model: Model, likelihood: Conditional, name: str, batches: Iterable[Batch]) -> None:
-    """Set the b of `EvenLaplace` to the mean of |x − E[x|z]| over some rows, z ~ q(z|x): the most likely price.
-
-    b is learned along, but where a training is short it is still on its way.
-    """
-    if isinstance(likelihood, EvenLaplace):
-        first = next(iter(batches))[:ROWS_PRICED]
-        parts = (first[start : start + ROWS_AT_ONCE] for start in range(0, first.size, ROWS_AT_ONCE))
-        errors = [_errors(model.trace(part), name) for part in parts]
-        likelihood.log_scale.copy_(torch.cat(errors).mean().clamp_min(LEAST_ERROR).log())
-
-
-def _errors(trace: Trace, name: str) -> Tensor:
-    """|x − E[x|z]| of every value that was observed, in a row."""
-    mask = trace.batch.mask_of(name)
-    errors = (trace.px[name].mean[0] - trace.batch.x[name]).abs()
-    return errors.flatten() if mask is None else errors[mask]
 
 
 def judged(x: Variable, widths: tuple[int, ...], weight: Schedule) -> Objective:

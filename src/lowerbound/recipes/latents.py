@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from lowerbound.core import (
     Batch,
@@ -91,6 +93,16 @@ PLAIN = Latents()
 def gaussian(network: nn.Module, latent: int) -> Gaussian:
     """A factorised Gaussian posterior from a network that gives 2·latent numbers."""
     return Gaussian(Shaped(network, (latent, 2)))
+
+
+@final
+class Nothing(Conditional):
+    """A distribution over vectors of no dimensions, one for each row of the first given."""
+
+    def forward(self, *given: object) -> Distribution:
+        x = given[0]
+        assert isinstance(x, Tensor)
+        return standard_normal(0).to(x.device, torch.get_default_dtype())().expand((len(x),))
 
 
 def meetings(prior: Conditional, reads: Callable[[Batch], tuple[Any, ...]]) -> dict[float, Meeting]:

@@ -53,6 +53,7 @@ LikelihoodName = Literal[
     "gaussian-per-dim",
     "mse",
     "laplace",
+    "laplace-fixed",
     "laplace-learned",
     "categorical",
     "discretized-logistic",
@@ -299,6 +300,7 @@ _FAMILIES: dict[str, Family] = {
     "gaussian-per-dim": Family(lambda v: 1, lambda net, v: Homoscedastic(net, _learned(v.shape), _dims(v)), _same),
     "mse": Family(lambda v: 1, lambda net, v: squared_error(net, _dims(v)), _same),
     "laplace": Family(lambda v: 2, lambda net, v: Laplace(net, _dims(v)), _same),
+    "laplace-fixed": Family(lambda v: 1, lambda net, v: EvenLaplace(net, torch.zeros(()), _dims(v)), _same),
     "laplace-learned": Family(lambda v: 1, lambda net, v: EvenLaplace(net, _learned(()), _dims(v)), _same),
     "categorical": Family(_levels, lambda net, v: Categorical(net, _levels(v), _dims(v)), _zero),
     "discretized-logistic": Family(

@@ -1,0 +1,158 @@
+"""Networks of action chunking: an encoder of a chunk of actions, and a decoder that writes all of one at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.nets.attention import Reader, Writer, places
+from lowerbound.nets.chunk_mlp import ChunkWriter
+from lowerbound.nets.leading import require_condition, require_event
+from lowerbound.nets.mlp import initialise
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """The size of a transformer: numbers at each place, heads that share them, blocks, and dropout in training."""
+
+    width: int = 128
+    heads: int = 4
+    layers: int = 2
+    dropout: float = 0.1
+
+
+@final
+class ChunkEncoder(nn.Module):
+    """Actions `(..., T, A)` and a condition `(..., C)` through a transformer to `(..., out)`.
+
+    It reads a token of its own, one of the condition and one of each step, at most `steps` of them. A step none of
+    whose values was observed is no token: a chunk that is cut short is read as if it were no longer. The last block
+    works out only the token that is read, which is exact and half the work of two blocks.
+
+    Example:
+        >>> net = ChunkEncoder(steps=10, actions=3, condition=4, out=6, shape=Shape(8))
+        >>> net(torch.zeros(5, 10, 3), torch.zeros(5, 4)).shape
+        torch.Size([5, 6])
+    """
+
+    places: Tensor
+
+    def __init__(self, steps: int, actions: int, condition: int, out: int, shape: Shape) -> None:
+        super().__init__()
+        self.actions, self.condition, width = actions, condition, shape.width
+        self.own = nn.Parameter(torch.randn(width) / math.sqrt(width))
+        self.embed = initialise(nn.Linear(actions, width), None)
+        self.tell = initialise(nn.Linear(condition, width), None)
+        self.register_buffer("places", places(steps, width), persistent=False)
+        self.blocks = nn.ModuleList(Reader(width, shape.heads, shape.dropout) for _ in range(shape.layers))
+        self.norm, self.out = nn.LayerNorm(width), initialise(nn.Linear(width, out), None)
+
+    def forward(self, x: Tensor, c: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`(..., T, A)`, `(..., C)` and which values were observed, `(..., T, A)`, to `(..., out)`."""
+        require_event(x, (*x.shape[-2:-1], self.actions))
+        require_condition(c, self.condition)
+        lead = x.shape[:-2]
+        there = None if mask is None else mask.any(-1).flatten(0, -2)
+        out: Tensor = self.out(self.norm(self._read(x.flatten(0, -3), c.flatten(0, -2), there)))
+        return out.unflatten(0, lead)
+
+    def _read(self, x: Tensor, c: Tensor, there: Tensor | None) -> Tensor:
+        """The encoder's own token once it has looked at everything, (N, width)."""
+        steps = self.embed(x) + self.places[: x.shape[1]].to(x.dtype)
+        h = torch.cat([self.own.expand(len(x), 1, -1), self.tell(c).unsqueeze(1), steps], 1)
+        there = None if there is None else nn.functional.pad(there, (2, 0), value=True)
+        *before, last = self.blocks
+        for block in before:
+            h = block(h, h, there)
+        found: Tensor = last(h[:, :1], h, there)
+        return found[:, 0]
+
+
+@final
+class ChunkDecoder(nn.Module):
+    """z `(..., Z)` and a condition `(..., C)` to a chunk `(..., steps, out)`, all steps at once.
+
+    A transformer's encoder reads a token of z and one of the condition; its decoder has a learned query for each step,
+    added to where it is. Without z (Z = 0) there is no token of it. Leading dimensions of the two broadcast.
+
+    Example:
+        >>> net = ChunkDecoder(steps=10, out=3, latent=2, condition=4, shape=Shape(8))
+        >>> net(torch.zeros(7, 5, 2), torch.zeros(5, 4)).shape
+        torch.Size([7, 5, 10, 3])
+    """
+
+    places: Tensor
+
+    def __init__(self, steps: int, out: int, latent: int, condition: int, shape: Shape) -> None:
+        super().__init__()
+        self.steps, self.latent, self.condition, width = steps, latent, condition, shape.width
+        self.tell = nn.ModuleList(
+            initialise(nn.Linear(inputs, width), None) for inputs in (condition, latent) if inputs
+        )
+        self.kinds = nn.Parameter(torch.randn(len(self.tell), width) / math.sqrt(width))
+        self.readers = nn.ModuleList(Reader(width, shape.heads, shape.dropout) for _ in range(shape.layers))
+        self.memory = nn.LayerNorm(width)
+        self.queries = nn.Parameter(torch.randn(steps, width) / math.sqrt(width))
+        self.register_buffer("places", places(steps, width), persistent=False)
+        self.writers = nn.ModuleList(Writer(width, shape.heads, shape.dropout) for _ in range(shape.layers))
+        self.norm, self.out = nn.LayerNorm(width), initialise(nn.Linear(width, out), None)
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """`(..., Z)` and `(..., C)` to `(..., steps, out)`."""
+        require_event(z, (self.latent,))
+        require_condition(c, self.condition)
+        lead = torch.broadcast_shapes(z.shape[:-1], c.shape[:-1])
+        given = [each.expand(*lead, -1).reshape(-1, each.shape[-1]) for each in (c, z)[: len(self.tell)]]
+        written = self._write(self._remember(given))
+        return written.reshape(*lead, *written.shape[1:])
+
+    @torch.no_grad()
+    def start_at(self, out: Tensor) -> None:
+        """Set the last biases so that what comes out starts near the mean over steps of `out` (steps, out)."""
+        self.out.bias.copy_(out.mean(0))
+
+    def _remember(self, given: list[Tensor]) -> Tensor:
+        """What the encoder makes of the condition and z, (N, tokens, width)."""
+        told = [tell(each) for tell, each in zip(self.tell, given)]
+        h = torch.stack(told, 1) + self.kinds
+        for block in self.readers:
+            h = block(h, h)
+        memory: Tensor = self.memory(h)
+        return memory
+
+    def _write(self, memory: Tensor) -> Tensor:
+        h = (self.queries + self.places).unsqueeze(0)  # the same for all, until they have looked at a memory
+        for block in self.writers:
+            h = block(h, memory)
+        written: Tensor = self.out(self.norm(h))
+        return written
+
+
+@final
+class Laid(nn.Module):
+    """What a decoder of chunks gives, `(..., steps, n)`, as events of `total` steps, `(..., *shape)`, the others 0.
+
+    Example:
+        >>> net = Laid(ChunkDecoder(2, 6, 4, 5, Shape(8)), total=3, shape=(3, 3, 2))
+        >>> net(torch.zeros(7, 4), torch.zeros(7, 5)).shape
+        torch.Size([7, 3, 3, 2])
+    """
+
+    def __init__(self, net: ChunkDecoder | ChunkWriter, total: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.net, self.total, self.shape = net, total, shape
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """`(..., Z)` and `(..., C)` to `(..., *shape)`."""
+        out = self.net(z, c)
+        whole = nn.functional.pad(out, (0, 0, 0, self.total - out.shape[-2]))
+        return whole.reshape(*out.shape[:-2], *self.shape)
+
+    def start_at(self, out: Tensor) -> None:
+        """See `ChunkDecoder.start_at`; out is of the shape of one output."""
+        self.net.start_at(out.reshape(self.total, -1)[: self.net.steps])
