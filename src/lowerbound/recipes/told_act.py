@@ -1,0 +1,156 @@
+"""Action chunks in a style that a second latent model supplies, which is told in words what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, final
+
+from lowerbound.arguments import Count, NonNegative, NonNegativeInt
+from lowerbound.core import Batch, Chain, Conditional, Gaussian, LayerRates, Link, Pathwise, standard_normal
+from lowerbound.data.conditioning import Told
+from lowerbound.data.spec import DataSpec
+from lowerbound.errors import InputError
+from lowerbound.nets.act import Laid, Shape
+from lowerbound.nets.chunk_mlp import ChunkReader, ChunkWriter
+from lowerbound.nets.hearing import Hearing
+from lowerbound.nets.mlp import MLPDecoder
+from lowerbound.recipes import bounds, latents, parts
+from lowerbound.recipes.act import Chunks, Dropout
+from lowerbound.recipes.registry import Setup, recipe
+
+NetName = Literal["transformer", "mlp"]
+Share = Annotated[float, (0.0, 0.99)]
+
+
+@recipe("told-act")
+def told_act(
+    spec: DataSpec,
+    *,
+    chunk: Count = 20,
+    latent: Count = 16,
+    outer: Count = 4,
+    net: NetName = "transformer",
+    width: Count = 128,
+    heads: Count = 4,
+    layers: Count = 2,
+    dropout: Dropout = 0.1,
+    hidden: tuple[Count, ...] = (512, 512),
+    between: tuple[Count, ...] = (64,),
+    forget: Share = 0.5,
+    likelihood: parts.LikelihoodName = "laplace-learned",
+    beta: NonNegative = 1.0,
+    anneal: NonNegativeInt = 0,
+) -> Setup:
+    """Action chunking told in words: what to do is z, which a second latent model draws for an instruction.
+
+    Inside, q(z|a,s) reads a chunk of actions a in a state s, and p(a|z,s) writes it, as in the recipe act. Outside, z
+    is itself what is modelled, given an instruction l, by p(z|u,l), p(u) = N(0, I) and q(u|z,l). So the decoder hears
+    no word but through z: log p(a|s,l) ≥ E_q[log p(a|z,s) + log p(z|u,l) + log p(u) − log q(z|a,s) − log q(u|z,l)].
+    Choose it for demonstrations of several tasks named in words, where one state may begin any of them. A policy
+    acts at z, the mean of p(z|u,l) at u = 0. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured output
+    representation using deep conditional generative models", 2015, is the model that is nested; Tony Z. Zhao, Vikash
+    Kumar, Sergey Levine and Chelsea Finn, "Learning fine-grained bimanual manipulation with low-cost hardware", 2023,
+    the inner one.
+
+    Args:
+        chunk: as of the recipe act.
+        latent: dimensions of z.
+        outer: dimensions of u, which is what an instruction leaves open.
+        net: transformers, as of the recipe act, or perceptrons, which take a tenth of their time.
+        width: as of the recipe act.
+        heads: as of the recipe act.
+        layers: as of the recipe act.
+        dropout: as of the recipe act.
+        hidden: widths of the perceptrons, from the chunk's side to that of z.
+        between: widths of the perceptrons between u, the instruction and z.
+        forget: share of an instruction's numbers that are withheld from p(z|u,l) in training, each by chance, so that
+            it does not know its few instructions by heart.
+        likelihood: p(a|z,s); laplace-learned is the absolute error at a price that is learned with the rest.
+        beta: weight of the rate, of z and u together.
+        anneal: steps over which that weight rises from 0.
+    """
+    told, chunks = Told.by(spec), Chunks(parts.only_variable(spec), likelihood, chunk)
+    ears, shape = Ears(state_width(spec), told.width), Shape(width, heads, layers, dropout)
+    wide = transformers(chunks, ears, latent, shape) if net == "transformer" else None
+    inner = wide or perceptrons(chunks, ears, latent, hidden)
+    part = parts.family(chunks.likelihood).build(ears.seeing(inner.decoder), chunks.variable)
+    down = MLPDecoder(outer, (latent, 2), between, "silu", ears.words)
+    up = MLPDecoder(latent, (outer, 2), between, "silu", ears.words)
+    links = {
+        "z": Link(Gaussian(ears.listening(down, forget)), inner.posterior),
+        "u": Link(standard_normal(outer), Gaussian(ears.listening(up))),
+    }
+    return Setup(
+        Chain(links, {chunks.name: chunks.shortened(part)}, ears.reading(chunks.read)),
+        {chunks.name: chunks.view},
+        bounds.objective("elbo", beta, anneal),
+        Pathwise(),
+        condition=told,
+        start=lambda means: inner.decoder.start_at(chunks.start(means[chunks.name])),
+        meters=lambda: (LayerRates(),),
+    )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """The networks' side of the inner model: q(z|a,s), and from z and s to what the likelihood of a reads."""
+
+    posterior: Conditional
+    decoder: Laid
+
+
+def transformers(chunks: Chunks, ears: Ears, latent: int, shape: Shape) -> Inner:
+    """Those of the recipe act."""
+    return Inner(chunks.posterior(latent, ears.state, shape), chunks.decoder(latent, ears.state, shape))
+
+
+def perceptrons(chunks: Chunks, ears: Ears, latent: int, hidden: tuple[int, ...]) -> Inner:
+    """Perceptrons of these widths, and the other way round."""
+    reader = ChunkReader(chunks.steps, chunks.width, ears.state, 2 * latent, hidden)
+    writer = ChunkWriter(chunks.steps, chunks.said, latent, ears.state, hidden[::-1])
+    return Inner(latents.gaussian(reader, latent), chunks.laid(writer))
+
+
+@final
+@dataclass(frozen=True)
+class Ears:
+    """Who hears what of a condition: a state of so many numbers, and an instruction, all told so many."""
+
+    state: int
+    told: int
+
+    @property
+    def words(self) -> int:
+        """Numbers of an instruction."""
+        return self.told - self.state
+
+    def seeing(self, net: Any) -> Hearing:
+        """The network told the state alone."""
+        return Hearing(net, 0, self.state)
+
+    def listening(self, net: Any, forget: float = 0.0) -> Hearing:
+        """The network told the instruction alone."""
+        return Hearing(net, self.state, self.told, forget)
+
+    def reading(self, read: Callable[[Batch], tuple[Any, ...]]) -> Callable[[Batch], tuple[Any, ...]]:
+        """What an encoder is given of a batch, of its condition the state alone."""
+
+        def seen(batch: Batch) -> tuple[Any, ...]:
+            x, c, *mask = read(batch)
+            return x, c[..., : self.state], *mask
+
+        return seen
+
+
+def state_width(spec: DataSpec) -> int:
+    """How many numbers of the condition are a state; those after them are an instruction's, and one is refused."""
+    told = spec.condition
+    form, _, count = (told.form or "").partition(":") if told else ("", "", "")
+    if told is None or form != "state" or int(count) >= told.width:
+        raise InputError(
+            f"told-act is told a state and an instruction, and {spec.name!r} has not both; give a folder of "
+            "demonstrations with their tasks in words, and with text the encoder that reads them, such as minilm"
+        )
+    return int(count)
