@@ -25,8 +25,8 @@ class Phrasings:
 
 SMALL = """
 a all an and are as at be by can come could do for from get give go has have i in into is it its just let like make me
-my need of off on onto out over please should so some take that the then there this to towards up us want was way we what
-where which will with would you your
+my need of off on onto out over please should so some take that the then there this to towards up us want was way we
+what where which will with would you your
 """
 SMALL_WORDS = frozenset(SMALL.split())
 """Words that say little by themselves; all others are words of content."""
