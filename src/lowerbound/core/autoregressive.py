@@ -78,6 +78,11 @@ def joined(given: list[Tensor]) -> Tensor:
     return torch.cat([each.expand(*lead, -1) for each in given], -1)
 
 
+def flat(rows: Tensor) -> Tensor:
+    """(..., n) to (N, n)."""
+    return rows.reshape(-1, rows.shape[-1])
+
+
 @final
 class Written(Distribution):
     """A mass over rows of P codes: log p(x) = Σ_i log p(x_i | x_1 … x_{i−1}).
@@ -112,8 +117,8 @@ class Written(Distribution):
     def _scored(self, value: Tensor) -> Tensor:
         gap = value.isnan()
         codes = torch.where(gap, UNKNOWN, value).long()
-        logits = widened(self.net(self._read(codes).flatten(0, -2), self.given.reshape(-1, self.given.shape[-1])))
-        return torch.where(gap, 0, log_mass(logits, codes.reshape(-1, codes.shape[-1])).reshape(codes.shape))
+        logits = widened(self.net(flat(self._read(codes)), flat(self.given)))
+        return torch.where(gap, 0, log_mass(logits, flat(codes)).reshape(codes.shape))
 
     def _read(self, codes: Tensor) -> Tensor:
         return codes if self.hidden is None else torch.where(self.hidden[..., : codes.shape[-1]], UNKNOWN, codes)
@@ -140,7 +145,7 @@ class Written(Distribution):
         value: (..., P) codes; those not told (False) are not read.
         """
         lead = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        rows, known = (each.expand(*lead, -1).reshape(-1, each.shape[-1]) for each in (value, told))
+        rows, known = (flat(each.expand(*lead, -1)) for each in (value, told))
         filling = Filling(torch.where(known, rows, END).long(), known, self.ends)
         codes = self.expand(lead)._written(filling)
         return codes.to(value.dtype), filling.log_weight.reshape(lead)
@@ -164,8 +169,8 @@ class Written(Distribution):
 
     def _written(self, choose: Choice) -> Tensor:
         """Codes (*batch, P), place after place, each as it is chosen from the logits there."""
-        state, last, row = self.net.begin(self.given.reshape(-1, self.given.shape[-1])), None, []
-        hidden = None if self.hidden is None else self.hidden.reshape(-1, self.hidden.shape[-1])
+        state, last, row = self.net.begin(flat(self.given)), None, []
+        hidden = None if self.hidden is None else flat(self.hidden)
         for place in range(self.net.places):
             logits, state = self.net.next(last, state)
             row.append(choose(place, widened(logits)))
