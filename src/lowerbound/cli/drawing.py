@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from lowerbound.data.spec import Variable
     from lowerbound.fitted import Fitted
 
 
@@ -16,7 +17,7 @@ def picture(model: Fitted, x: Mapping[str, np.ndarray], across: int | None = Non
     from lowerbound import plots
 
     v = model.spec.variables[0]
-    return plots.grid(x[v.name], v.low, v.high, across)
+    return plots.grid(_upright(v, x[v.name]), v.low, v.high, across)
 
 
 def comparison(model: Fitted, x: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -24,7 +25,12 @@ def comparison(model: Fitted, x: Mapping[str, np.ndarray], found: Mapping[str, n
     from lowerbound import plots
 
     v = model.spec.variables[0]
-    return plots.pairs(x[v.name], found[v.name], v.low, v.high)
+    return plots.pairs(_upright(v, x[v.name]), _upright(v, found[v.name]), v.low, v.high)
+
+
+def _upright(v: Variable, values: np.ndarray) -> np.ndarray:
+    """Spectrograms with high frequencies at the top; other pictures as they are."""
+    return values[:, ::-1] if (v.form or "").startswith("sound:") else values
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:
