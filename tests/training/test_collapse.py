@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import lowerbound
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import Interrupted
 from lowerbound.recipes import get
@@ -65,6 +68,25 @@ def test_a_code_that_is_too_dear_collapses_and_is_told_of_once(new_run: MakeRun,
     (said,) = trained(run, digits)
     assert said.startswith("z carries nothing: after epoch 7 its rate is 0.0")
     assert run.metrics()[-1]["validation"]["rate"] < 0.1
+
+
+def test_a_decoder_of_texts_that_does_without_z_is_told_of_with_its_own_remedies(tmp_path: Path) -> None:
+    texts = [f"{a} {b}{' at last' * (a == b)}" for a in ("one", "two") for b in ("one", "two", "three")] * 40
+    listener, run = Listener(), tmp_path / "run"
+    given: dict[str, Any] = {"latent": 2, "width": 8, "layers": 1, "embedding": 4, "decoder": "gru", "beta": 100.0}
+    lowerbound.train("text-vae", texts, run, progress=listener, epochs=6, batch_size=3, lr=1e-2, **given)
+    (said,) = listener.said
+    assert said.startswith("z carries nothing: after epoch 5 its rate is 0.0")
+    assert "anneal, free_bits, word_dropout (of a decoder that reads the words before), lag" in said
+
+
+def test_only_what_a_recipe_takes_is_named(digits: Dataset) -> None:
+    rows = digits.split("validation").resident(CPU)
+    beta, none = (Collapse(rows, 0, CPU, arguments=names).warning(0.0, 3, 300) for names in (["beta"], []))
+    assert beta is not None
+    assert beta.endswith("; try a smaller beta, or a weaker decoder")
+    assert none is not None
+    assert none.endswith("; try a weaker decoder")
 
 
 def test_a_code_that_is_used_is_not_warned_of(new_run: MakeRun, digits: Dataset) -> None:

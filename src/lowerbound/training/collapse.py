@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import final
 
 import torch
@@ -24,12 +25,32 @@ ROWS = 256
 """Validation rows looked at; a mean over them is well within a few hundredths of a nat where there is next to none."""
 
 
+REMEDIES = {
+    "beta": "a smaller beta",
+    "anneal": "anneal",
+    "free_bits": "free_bits",
+    "word_dropout": "word_dropout (of a decoder that reads the words before)",
+    "lag": "lag (an encoder that learns ahead)",
+}
+"""What may keep z in use, by the argument of a recipe."""
+
+
 @final
 class Collapse:
-    """Watches over the rate, KL(q(z|x) ‖ p(z)), and says once that z carries nothing: the posterior has collapsed."""
+    """Watches over the rate, KL(q(z|x) ‖ p(z)), and says once that z carries nothing: the posterior has collapsed.
 
-    def __init__(self, rows: Sampler, seed: int, device: torch.device, most: int | None = None) -> None:
-        self.rows, self.seed, self.device = rows, seed, device
+    arguments: those that the recipe takes, of which the warning names the remedies.
+    """
+
+    def __init__(
+        self,
+        rows: Sampler,
+        seed: int,
+        device: torch.device,
+        most: int | None = None,
+        arguments: Collection[str] = tuple(REMEDIES),
+    ) -> None:
+        self.rows, self.seed, self.device, self.arguments = rows, seed, device, arguments
         self.numbers = spread(rows.count, min(ROWS, most or ROWS), device)
         self.said = False
 
@@ -50,7 +71,8 @@ class Collapse:
         if self.said or rate is None or rate >= LEAST_RATE or epoch < EPOCHS or step < STEPS:
             return None
         self.said = True
+        known = "".join(f"{remedy}, " for name, remedy in REMEDIES.items() if name in self.arguments)
         return (
             f"z carries nothing: after epoch {epoch} its rate is {rate:.3f} nats a datum, and the decoder does without "
-            "it; try a smaller beta, anneal, free_bits, lag (an encoder that learns ahead), or a weaker decoder"
+            f"it; try {known}{'or ' if known else ''}a weaker decoder"
         )

@@ -16,6 +16,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributed import World, choose_device, joined, parallel
 from lowerbound.errors import DivergedError, InputError, Interrupted
 from lowerbound.randomness import derive, isolated, permutation, reseed
+from lowerbound.recipes.registry import get
 from lowerbound.run.checkpoint import Checkpoint
 from lowerbound.run.folder import Outcome, Run, modules_of
 from lowerbound.training.acceleration import compiled, forward_context, forward_flops, mode, step_context
@@ -97,7 +98,7 @@ class Trainer:
         validation = data.split("validation").resident(device)
         most = self.loss.setup.validation_rows
         self.validation = Validation(validation, self.batch_size, self.settings.seed, device, world, most)
-        self.collapse = Collapse(validation, self.settings.seed, device, self.loss.setup.validation_rows)
+        self.collapse = Collapse(validation, self.settings.seed, device, most, get(run.record.recipe).parameters)
         self.checkpoints = run.checkpoints
 
     def fit(self) -> Start:
