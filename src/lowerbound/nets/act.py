@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -133,26 +133,34 @@ class ChunkDecoder(nn.Module):
         return written
 
 
+class Startable(Protocol):
+    """A network of z and c whose output, (..., steps, n), can be made to start somewhere."""
+
+    def __call__(self, z: Tensor, c: Tensor) -> Tensor: ...
+
+    def start_at(self, out: Tensor) -> None: ...
+
+
 @final
 class Laid(nn.Module):
-    """What a decoder of chunks gives, `(..., steps, n)`, as events of `total` steps, `(..., *shape)`, the others 0.
+    """What a network gives of chunks, `(..., steps, n)`, as events of `total` steps, `(..., *shape)`, the others 0.
 
     Example:
-        >>> net = Laid(ChunkDecoder(2, 6, 4, 5, Shape(8)), total=3, shape=(3, 3, 2))
+        >>> net = Laid(ChunkDecoder(2, 6, 4, 5, Shape(8)), steps=2, total=3, shape=(3, 3, 2))
         >>> net(torch.zeros(7, 4), torch.zeros(7, 5)).shape
         torch.Size([7, 3, 3, 2])
     """
 
-    def __init__(self, net: ChunkDecoder | ChunkWriter, total: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, net: Startable, steps: int, total: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.net, self.total, self.shape = net, total, shape
+        self.net, self.steps, self.total, self.shape = net, steps, total, shape
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """`(..., Z)` and `(..., C)` to `(..., *shape)`."""
         out = self.net(z, c)
-        whole = nn.functional.pad(out, (0, 0, 0, self.total - out.shape[-2]))
+        whole = nn.functional.pad(out, (0, 0, 0, self.total - self.steps))
         return whole.reshape(*out.shape[:-2], *self.shape)
 
     def start_at(self, out: Tensor) -> None:
-        """See `ChunkDecoder.start_at`; out is of the shape of one output."""
-        self.net.start_at(out.reshape(self.total, -1)[: self.net.steps])
+        """Have the first steps start near those of `out`, of the shape of one output."""
+        self.net.start_at(out.reshape(self.total, -1)[: self.steps])

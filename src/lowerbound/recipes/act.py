@@ -18,8 +18,7 @@ from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import View, view_for
-from lowerbound.nets.act import ChunkDecoder, ChunkEncoder, Laid, Shape
-from lowerbound.nets.chunk_mlp import ChunkWriter
+from lowerbound.nets.act import ChunkDecoder, ChunkEncoder, Laid, Shape, Startable
 from lowerbound.recipes import latents, parts
 from lowerbound.recipes.cvae import Drop
 from lowerbound.recipes.pricing import price
@@ -123,10 +122,10 @@ class Chunks:
         """Numbers that the likelihood reads for each step."""
         return self.width * parts.family(self.likelihood).per_value(self.variable)
 
-    def laid(self, net: ChunkDecoder | ChunkWriter) -> Laid:
+    def laid(self, net: Startable) -> Laid:
         """A network that gives (steps, said), as events of the data's shape."""
         per_value = self.said // self.width
-        return Laid(net, self.total, self.variable.shape + (per_value,) * (per_value > 1))
+        return Laid(net, self.steps, self.total, self.variable.shape + (per_value,) * (per_value > 1))
 
     def shortened(self, likelihood: Conditional) -> Conditional:
         """The likelihood of the first steps."""
@@ -163,17 +162,17 @@ class Chunks:
 class First(Conditional):
     """A likelihood of the first steps of an event, certain that the others are 0, as `Ahead` has them."""
 
-    beyond: Tensor
+    place: Tensor
 
     def __init__(self, part: Conditional, steps: int, total: int) -> None:
         super().__init__()
-        self.part = part
-        self.register_buffer("beyond", torch.arange(total) >= steps, persistent=False)
+        self.part, self.steps = part, steps
+        self.register_buffer("place", torch.arange(total), persistent=False)
 
     def forward(self, *given: object) -> Distribution:
         d = self.part(*given)
         assert isinstance(d, Independent)
-        told = self.beyond.reshape(-1, *(1,) * (len(d.event_shape) - 1))
+        told = (self.place >= self.steps).reshape(-1, *(1,) * (len(d.event_shape) - 1))
         return Independent(Pinned(d.base_dist, torch.zeros_like(told), told), len(d.event_shape), validate_args=False)
 
 
