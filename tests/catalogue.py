@@ -42,10 +42,14 @@ def variables(kinds: str, shape: tuple[int, ...] = (8, 8)) -> tuple[Variable, ..
     return tuple(replace(variable(kind, shape), name=name) for name, kind in zip(NAMES, kinds.split("+")))
 
 
-def spec(*variables: Variable) -> DataSpec:
-    """Data of these variables, with a condition of three labels."""
-    label = Variable("label", "category", (1,), 0, 2, levels=3)
-    return DataSpec("toy", variables, label, 10, "0" * 64, {"train": 8, "validation": 1, "test": 1}, 0)
+LABEL = Variable("label", "category", (1,), 0, 2, levels=3)
+INSTRUCTED = Variable("told", "real", (3,), -3, 3, mean=(0.0,) * 3, std=(1.0,) * 3, form="state:2")
+"""Two numbers of a state and one of an instruction."""
+
+
+def spec(*variables: Variable, told: Variable = LABEL) -> DataSpec:
+    """Data of these variables, with a condition of three labels or another of three numbers."""
+    return DataSpec("toy", variables, told, 10, "0" * 64, {"train": 8, "validation": 1, "test": 1}, 0)
 
 
 def raw(kind: str, *shape: int) -> Tensor:
@@ -163,7 +167,8 @@ class Case:
         known = get(self.recipe).parameters
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
-        setup = get(self.recipe).build(spec(*variables(self.kind, shape or self.shape)), **given)
+        told = INSTRUCTED if self.recipe == "told-act" else LABEL
+        setup = get(self.recipe).build(spec(*variables(self.kind, shape or self.shape), told=told), **given)
         modules_of(setup).eval()
         return setup
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, final
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.core import Batch, Chain, Conditional, Gaussian, LayerRates, Link, Pathwise, standard_normal
 from lowerbound.data.conditioning import Told
-from lowerbound.data.spec import DataSpec
+from lowerbound.data.likelihoods import ACCEPTS
+from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.nets.act import Laid, Shape
 from lowerbound.nets.chunk_mlp import ChunkReader, ChunkWriter
@@ -38,7 +39,7 @@ def told_act(
     hidden: tuple[Count, ...] = (512, 512),
     between: tuple[Count, ...] = (64,),
     forget: Share = 0.5,
-    likelihood: parts.LikelihoodName = "laplace-learned",
+    likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
 ) -> Setup:
@@ -66,11 +67,13 @@ def told_act(
         between: widths of the perceptrons between u, the instruction and z.
         forget: share of an instruction's numbers that are withheld from p(z|u,l) in training, each by chance, so that
             it does not know its few instructions by heart.
-        likelihood: p(a|z,s); laplace-learned is the absolute error at a price that is learned with the rest.
+        likelihood: p(a|z,s); auto is laplace-learned for ordered values, the absolute error at a price that is learned
+            with the rest, and the data's own for others.
         beta: weight of the rate, of z and u together.
         anneal: steps over which that weight rises from 0.
     """
-    told, chunks = Told.by(spec), Chunks(parts.only_variable(spec), likelihood, chunk)
+    x = parts.only_variable(spec)
+    told, chunks = Told.by(spec), Chunks(x, fitting(likelihood, x), chunk)
     ears, shape = Ears(state_width(spec), told.width), Shape(width, heads, layers, dropout)
     wide = transformers(chunks, ears, latent, shape) if net == "transformer" else None
     inner = wide or perceptrons(chunks, ears, latent, hidden)
@@ -142,6 +145,12 @@ class Ears:
             return x, c[..., : self.state], *mask
 
         return seen
+
+
+def fitting(name: str, x: Variable) -> str:
+    """The name itself; for "auto" laplace-learned where values are ordered without gaps, else the data's own choice."""
+    fits = x.kind in ACCEPTS["laplace-learned"]
+    return parts.likelihood_name("laplace-learned" if name == "auto" and fits else name, x)
 
 
 def state_width(spec: DataSpec) -> int:
