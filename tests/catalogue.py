@@ -45,6 +45,8 @@ def variables(kinds: str, shape: tuple[int, ...] = (8, 8)) -> tuple[Variable, ..
 LABEL = Variable("label", "category", (1,), 0, 2, levels=3)
 INSTRUCTED = Variable("told", "real", (3,), -3, 3, mean=(0.0,) * 3, std=(1.0,) * 3, form="state:2")
 """Two numbers of a state and one of an instruction."""
+TOLD = {"told-act": INSTRUCTED}
+"""What recipes are told that are not told a label."""
 
 
 def spec(*variables: Variable, told: Variable = LABEL) -> DataSpec:
@@ -167,7 +169,7 @@ class Case:
         known = get(self.recipe).parameters
         wanted = {**SMALL, **dict(self.arguments), **more}
         given = {name: value for name, value in wanted.items() if name in known}
-        told = INSTRUCTED if self.recipe == "told-act" else LABEL
+        told = TOLD.get(self.recipe, LABEL)
         setup = get(self.recipe).build(spec(*variables(self.kind, shape or self.shape), told=told), **given)
         modules_of(setup).eval()
         return setup

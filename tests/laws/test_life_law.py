@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import lowerbound
-from catalogue import ONLY, SMALL
+from catalogue import SMALL
 from lowerbound.data.dataset import load_data
+from lowerbound.data.lerobot import Episode, write_episodes
 from lowerbound.errors import Interrupted
 from lowerbound.recipes import get, names
 from lowerbound.training.progress import Progress, Silent, Tick
@@ -37,7 +38,7 @@ class Stopper(Progress):
 
 def trained(recipe: str, data: str, out: Path, progress: Progress) -> lowerbound.Fitted:
     small = {name: value for name, value in SMALL.items() if name in get(recipe).parameters}
-    return lowerbound.train(recipe, data, out, progress=progress, **small, **SETTINGS)
+    return lowerbound.train(recipe, data, out, progress=progress, text=TEXT.get(recipe), **small, **SETTINGS)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -52,20 +53,30 @@ def texts(folder: Path) -> str:
     return str(folder / "texts.txt")
 
 
-DATA: dict[str, Callable[[Path], str]] = {"text-vae": texts}
+def demonstrations(folder: Path) -> str:
+    """Episodes of two tasks in a folder of LeRobot's layout."""
+    random = np.random.default_rng(0)
+    draws = [(random.normal(size=(60, 2)), random.normal(size=(60, 3)), ("stop", "go")[i % 2]) for i in range(10)]
+    write_episodes(folder / "demonstrations", [Episode(*draw) for draw in draws], fps=10, robot="toy")
+    return str(folder / "demonstrations")
+
+
+DATA: dict[str, Callable[[Path], str]] = {"text-vae": texts, "told-act": demonstrations}
 """What recipes live on that are of one kind of data; the others live on digits."""
+TEXT = {"told-act": "hash"}
+"""The text encoder of what recipes are told in words."""
 
 
 @pytest.mark.parametrize("recipe", names())
 def test_a_recipe_lives_through_a_run(recipe: str, tmp_path: Path) -> None:
-    data = DATA[recipe](tmp_path) if recipe in ONLY else "digits"
+    data = DATA[recipe](tmp_path) if recipe in DATA else "digits"
     whole = trained(recipe, data, tmp_path / "whole", Silent())
     with pytest.raises(Interrupted):
         trained(recipe, data, tmp_path / "stopped", Stopper())
     lowerbound.resume(tmp_path / "stopped", progress=Silent())
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
-    x = load_data(data).arrays["x"][:5]
+    x = next(iter(load_data(data, text=TEXT.get(recipe)).arrays.values()))[:5]
     codes, drawn = whole.encode(x), whole.sample(4)
     if data == "digits":
         assert drawn.shape == (4, 8, 8)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Distribution
 
 from agree import assert_close
-from catalogue import KINDS, ONLY, RANGES, Case, batch, cases, options, spec, variable
+from catalogue import KINDS, LABEL, ONLY, RANGES, TOLD, Case, batch, cases, options, spec, variable
 from lowerbound.core import ELBO, AnalyticELBO, Distortion, Model, Rate, total
 from lowerbound.core.latent import named
 from lowerbound.errors import InputError
@@ -158,7 +158,7 @@ def test_every_argument_is_typed_documented_and_has_a_default(recipe: str) -> No
 @pytest.mark.parametrize("recipe", names())
 def test_defaults_build_for_every_kind_of_data(recipe: str) -> None:
     for kind in KINDS[recipe]:
-        setup = get(recipe).build(spec(variable(kind, (5,))))
+        setup = get(recipe).build(spec(variable(kind, (5,)), told=TOLD.get(recipe, LABEL)))
         assert math.isfinite(setup.log_volume)
         trace = setup.model.trace(setup.see(batch(kind, 2, (5,))), setup.particles, setup.estimator)
         assert trace.log_w.isfinite().all()

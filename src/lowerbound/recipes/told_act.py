@@ -18,6 +18,7 @@ from lowerbound.nets.hearing import Hearing
 from lowerbound.nets.mlp import MLPDecoder
 from lowerbound.recipes import bounds, latents, parts
 from lowerbound.recipes.act import Chunks, Dropout
+from lowerbound.recipes.cvae import Drop
 from lowerbound.recipes.registry import Setup, recipe
 
 NetName = Literal["transformer", "mlp"]
@@ -42,6 +43,7 @@ def told_act(
     likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
+    drop: Drop = 0.0,
 ) -> Setup:
     """Action chunking told in words: what to do is z, which a second latent model draws for an instruction.
 
@@ -71,9 +73,10 @@ def told_act(
             with the rest, and the data's own for others.
         beta: weight of the rate, of z and u together.
         anneal: steps over which that weight rises from 0.
+        drop: as of the recipe act.
     """
     x = parts.only_variable(spec)
-    told, chunks = Told.by(spec), Chunks(x, fitting(likelihood, x), chunk)
+    told, chunks = Told.by(spec, drop), Chunks(x, fitting(likelihood, x), chunk)
     ears, shape = Ears(state_width(spec), told.width), Shape(width, heads, layers, dropout)
     wide = transformers(chunks, ears, latent, shape) if net == "transformer" else None
     inner = wide or perceptrons(chunks, ears, latent, hidden)
