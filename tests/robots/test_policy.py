@@ -40,8 +40,7 @@ def states(steps: int, episodes: int, width: int = STATE) -> np.ndarray:
 
 def predicted(fitted: Fitted, state: np.ndarray) -> np.ndarray:
     """E[x|z,c] at z = 0, by the verbs."""
-    width = fitted.setup.model.prior().event_shape[0]
-    return fitted.given(state).decode(np.zeros((len(state), width)))
+    return np.asarray(fitted.given(state).decode(np.zeros((len(state), SMALL["latent"]))))
 
 
 def naive(fitted: Fitted, seen: np.ndarray, chunk: int, every: int, m: float | None) -> np.ndarray:

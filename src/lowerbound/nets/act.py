@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -10,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.nets.attention import Reader, Writer, places
-from lowerbound.nets.chunk_mlp import ChunkWriter
-from lowerbound.nets.leading import require_condition, require_event
+from lowerbound.nets.leading import join, require_condition, require_event
 from lowerbound.nets.mlp import initialise
 
 
@@ -59,7 +59,7 @@ class ChunkEncoder(nn.Module):
         lead = x.shape[:-2]
         there = None if mask is None else mask.any(-1).flatten(0, -2)
         out: Tensor = self.out(self.norm(self._read(x.flatten(0, -3), c.flatten(0, -2), there)))
-        return out.unflatten(0, lead)
+        return out.reshape(*lead, -1)
 
     def _read(self, x: Tensor, c: Tensor, there: Tensor | None) -> Tensor:
         """The encoder's own token once it has looked at everything, (N, width)."""
@@ -106,17 +106,17 @@ class ChunkDecoder(nn.Module):
         """`(..., Z)` and `(..., C)` to `(..., steps, out)`."""
         require_event(z, (self.latent,))
         require_condition(c, self.condition)
-        lead = torch.broadcast_shapes(z.shape[:-1], c.shape[:-1])
-        given = [each.expand(*lead, -1).reshape(-1, each.shape[-1]) for each in (c, z)[: len(self.tell)]]
+        both = join(c, z)
+        given = both.reshape(-1, both.shape[-1]).split((self.condition, self.latent), -1)
         written = self._write(self._remember(given))
-        return written.reshape(*lead, *written.shape[1:])
+        return written.reshape(*both.shape[:-1], *written.shape[1:])
 
     @torch.no_grad()
     def start_at(self, out: Tensor) -> None:
         """Set the last biases so that what comes out starts near the mean over steps of `out` (steps, out)."""
         self.out.bias.copy_(out.mean(0))
 
-    def _remember(self, given: list[Tensor]) -> Tensor:
+    def _remember(self, given: Iterable[Tensor]) -> Tensor:
         """What the encoder makes of the condition and z, (N, tokens, width)."""
         told = [tell(each) for tell, each in zip(self.tell, given)]
         h = torch.stack(told, 1) + self.kinds

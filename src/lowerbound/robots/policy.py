@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.core import Chain, Latent, Model
+from lowerbound.core import Chain, Latent, Link, Model
 from lowerbound.data.ahead import Ahead
 from lowerbound.data.spec import Variable
 from lowerbound.errors import InputError
@@ -143,6 +142,7 @@ class Blend(Plan):
     How many older ones there are of a step is known when a chunk is predicted, so that sums of what is ahead are all
     that is kept: (n, chunk, A), however many predictions there were.
 
+    >>> import math
     >>> plan = Blend(torch.zeros(1, 2, 1), every=1, m=math.log(3))
     >>> plan.add(torch.tensor([[[1.0], [4.0]]]))
     >>> plan.next().item()
@@ -179,8 +179,9 @@ def usual(model: Model, told: Tensor) -> Any:
     if not isinstance(model, Chain):
         raise InputError(f"a {type(model).__name__} has no usual z to act by; give a style")
     z: dict[str, Tensor] = {}
-    for name, link in reversed(model.links.items()):
-        z[name] = link.prior(*tuple(z.values())[-1:], told).mean.expand(len(told), -1)  # type: ignore[union-attr]
+    for name, link in list(model.links.items())[::-1]:
+        assert isinstance(link, Link)
+        z[name] = link.prior(*tuple(z.values())[-1:], told).mean.expand(len(told), -1)
     return z
 
 
