@@ -190,7 +190,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     episodes = [Episode(s, np.concatenate([s[:, :1], e], 1), "go") for s, e in zip(states, noise)]
     write_episodes(folder, episodes, fps=10, robot="toy")
     small = {**SMALL, "width": 16, "chunk": 2, "dropout": 0.0, "lr": 6e-3, "batch_size": 16, "kl_weight": 0.01}
-    return lowerbound.train("act", folder, epochs=7, **small)
+    return lowerbound.train("act", folder, epochs=12, **small)
 
 
 def test_the_scale_is_that_of_the_errors(fitted: Fitted) -> None:
