@@ -14,6 +14,7 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.core.autoregressive import END, UNKNOWN
+from lowerbound.core.categorical import LogitCategorical
 from lowerbound.core.latent import Latent
 from lowerbound.data.chinese import Readings, readings
 from lowerbound.data.poems import LINES, lines_of
@@ -217,10 +218,17 @@ def free(px: Any, fixed: Mapping[int, int], manner: Manner) -> list[list[int]]:
         told = torch.tensor([place in fixed for place in range(px.event_shape[0])], device=px.given.device)
         value = torch.tensor([float(fixed.get(place, 0)) for place in range(len(told))], device=px.given.device)
         return px.fill(value, told)[0].long().tolist()
-    codes = (px.sample() if manner.draw else px.mode).long()
+    codes = (px.sample() if manner.draw else px.mode).long() if not fixed else going_on(px, max(fixed), manner)
     for place, code in fixed.items():
         codes[:, place] = code
     return codes.tolist()
+
+
+def going_on(px: Any, last: int, manner: Manner) -> Tensor:
+    """Codes (N, L) of independent places, of poems that go on to a place at least."""
+    logits = px.base_dist.logits.clone()
+    logits[:, :last, END] = -torch.inf
+    return LogitCategorical(logits).sample() if manner.draw else logits.argmax(-1)
 
 
 def constrained(
