@@ -16,7 +16,6 @@ from lowerbound.robots.simulators import Array, Moment, Simulator
 
 Watch = Callable[[int, int], None]
 Filming: TypeAlias = Callable[[Sequence[Simulator]], None]
-"""Shown the worlds after every control step."""
 
 
 class Controller(Protocol):
@@ -85,6 +84,8 @@ def roll_out(
 ) -> Rollouts:
     """One episode in each world, all in step, so that the controller is asked once for all of them.
 
+    `watch` is told how many of the steps that an episode can have are done, `film` is shown the worlds after each.
+
     The physics of the worlds runs in threads, one a core; the same seeds and controller give the same rollouts.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -108,12 +109,13 @@ class _Episodes:
         """All steps of all episodes."""
         begun = time.perf_counter()
         self.controller.reset(len(self.worlds))
+        most = max(world.abilities.steps for world in self.worlds)
         while self.alive.any():
             self._advance()
             if film:
                 film(self.worlds)
             if watch:
-                watch(int((~self.alive).sum()), len(self.worlds))
+                watch(len(self.rewards), most)
         return self._found(time.perf_counter() - begun)
 
     def _advance(self) -> None:

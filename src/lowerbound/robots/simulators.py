@@ -87,11 +87,20 @@ def metaworld(task: str) -> Simulator:
     return Table(task)
 
 
-FAMILIES: Mapping[str, tuple[Callable[[str], Simulator], str]] = {
-    "aloha-transfer-cube": (aloha, "two arms: the right one takes a cube and hands it to the left one"),
-    "metaworld": (metaworld, "an arm at a table where it can do seven things: metaworld/drawer-open and others"),
+@dataclass(frozen=True)
+class Family:
+    """Simulators whose names begin alike: what makes one, told the rest of its name; its robot; what it is about."""
+
+    make: Callable[[str], Simulator]
+    robot: str
+    about: str
+
+
+FAMILIES: Mapping[str, Family] = {
+    "aloha-transfer-cube": Family(aloha, "aloha", "two arms: the right one takes a cube and hands it to the left one"),
+    "metaworld": Family(metaworld, "sawyer", "an arm at a table: metaworld/drawer-open, metaworld/push and others"),
 }
-"""What makes a simulator and what it is, by the part of its name before the first slash; the maker is told the rest."""
+"""By the part of a name before the first slash."""
 
 
 def simulator(name: str) -> Simulator:
@@ -110,7 +119,26 @@ def simulator(name: str) -> Simulator:
     family, _, task = name.partition("/")
     if family not in FAMILIES:
         raise InputError(f'there is no simulator "{name}"; there is: {", ".join(FAMILIES)}')
-    return FAMILIES[family][0](task)
+    return FAMILIES[family].make(task)
+
+
+def named_for(form: str | None) -> str:
+    """The simulator that demonstrations must be of, by the form of their actions.
+
+    >>> named_for("lerobot:50:aloha")
+    'aloha-transfer-cube'
+
+    Raises:
+        InputError: of none, or of one of several.
+    """
+    robot = (form or "").rpartition(":")[2]
+    if robot != FAMILIES["aloha-transfer-cube"].robot:
+        known = next((name for name, family in FAMILIES.items() if family.robot == robot), None)
+        where = (
+            f"of {known}; say of which task: --simulator {known}/TASK" if known else "unknown; name it by --simulator"
+        )
+        raise InputError(f"where the demonstrations were made is {where}")
+    return "aloha-transfer-cube"
 
 
 def _refuse_task(family: str, task: str) -> None:
