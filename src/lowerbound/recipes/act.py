@@ -18,8 +18,9 @@ from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import View, view_for
-from lowerbound.nets.act import ChunkDecoder, ChunkEncoder, Laid, Shape, Startable
+from lowerbound.nets.act import Laid, Shape
 from lowerbound.recipes import latents, parts
+from lowerbound.recipes.chunk_nets import NetName, Nets, networks
 from lowerbound.recipes.cvae import Drop
 from lowerbound.recipes.pricing import price
 from lowerbound.recipes.registry import Setup, recipe
@@ -36,10 +37,12 @@ def act(
     *,
     chunk: Count = 100,
     latent: NonNegativeInt = 32,
+    net: NetName = "transformer",
     width: Count = 128,
     heads: Count = 4,
     layers: Count = 2,
     dropout: Dropout = 0.1,
+    hidden: tuple[Count, ...] = (512, 512),
     likelihood: parts.LikelihoodName = "auto",
     kl_weight: NonNegative = 10.0,
     drop: Drop = 0.0,
@@ -62,20 +65,22 @@ def act(
     Args:
         chunk: steps at most that are modelled, from the first; log p is of these. The data have no more than they have.
         latent: dimensions of z; 0 for none, a plain transformer from the condition to a chunk.
+        net: transformers, or for short chunks perceptrons, which take a tenth of the time.
         width: numbers at each place of the transformers.
         heads: of attention, which share them.
         layers: blocks of each of the three transformers: that of q, and the two of p(x|z,c).
         dropout: share of what each block adds that is left out in training.
+        hidden: widths of the perceptrons, from the chunk's side to that of z.
         likelihood: p(x|z,c); auto is laplace-fixed for ordered values, the data's own for others; gaussian-fixed is
             half the squared error in its place. One scale is fitted to the errors of training rows in the end.
         kl_weight: nats of a value that one nat of the rate is worth.
         drop: share of the training data whose c is withheld, so that the model serves without c too; 0 for never.
     """
     chunks = Chunks(parts.only_variable(spec), likelihood, chunk)
-    told, shape = Told.by(spec, drop), Shape(width, heads, layers, dropout)
-    decoder = chunks.decoder(latent, told.width, shape)
+    told, nets = Told.by(spec, drop), networks(net, Shape(width, heads, layers, dropout), hidden)
+    decoder = chunks.decoder(latent, told.width, nets)
     part = parts.family(chunks.likelihood).build(decoder, chunks.variable)
-    posterior = chunks.posterior(latent, told.width, shape) if latent else latents.Nothing()
+    posterior = chunks.posterior(latent, told.width, nets) if latent else latents.Nothing()
     model = Latent(standard_normal(latent), posterior, {chunks.name: chunks.shortened(part)}, chunks.read)
     return Setup(
         model,
@@ -109,22 +114,14 @@ class Chunks:
         whole = view_for(self.variable, self.likelihood)
         return Ahead(whole, self.steps, self.total, len(self.variable.shape)) if self.short else whole
 
-    def posterior(self, latent: int, condition: int, shape: Shape) -> Conditional:
+    def posterior(self, latent: int, condition: int, nets: Nets) -> Conditional:
         """q(z|x,c) from what `read` reads."""
-        return latents.gaussian(ChunkEncoder(self.steps, self.width, condition, 2 * latent, shape), latent)
+        return latents.gaussian(nets.reader(self.steps, self.width, condition, 2 * latent), latent)
 
-    def decoder(self, latent: int, condition: int, shape: Shape) -> Laid:
+    def decoder(self, latent: int, condition: int, nets: Nets) -> Laid:
         """From z and c to what the likelihood reads."""
-        return self.laid(ChunkDecoder(self.steps, self.said, latent, condition, shape))
-
-    @property
-    def said(self) -> int:
-        """Numbers that the likelihood reads for each step."""
-        return self.width * parts.family(self.likelihood).per_value(self.variable)
-
-    def laid(self, net: Startable) -> Laid:
-        """A network that gives (steps, said), as events of the data's shape."""
-        per_value = self.said // self.width
+        per_value = parts.family(self.likelihood).per_value(self.variable)
+        net = nets.writer(self.steps, self.width * per_value, latent, condition)
         return Laid(net, self.steps, self.total, self.variable.shape + (per_value,) * (per_value > 1))
 
     def shortened(self, likelihood: Conditional) -> Conditional:

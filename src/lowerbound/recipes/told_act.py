@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, final
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import Batch, Chain, Conditional, Gaussian, LayerRates, Link, Pathwise, standard_normal
+from lowerbound.core import Batch, Chain, Gaussian, LayerRates, Link, Pathwise, standard_normal
 from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
-from lowerbound.nets.act import Laid, Shape
-from lowerbound.nets.chunk_mlp import ChunkReader, ChunkWriter
+from lowerbound.nets.act import Shape
 from lowerbound.nets.hearing import Hearing
 from lowerbound.nets.mlp import MLPDecoder
-from lowerbound.recipes import bounds, latents, parts
+from lowerbound.recipes import bounds, parts
 from lowerbound.recipes.act import Chunks, Dropout
+from lowerbound.recipes.chunk_nets import NetName, networks
 from lowerbound.recipes.cvae import Drop
 from lowerbound.recipes.registry import Setup, recipe
 
-NetName = Literal["transformer", "mlp"]
 Share = Annotated[float, (0.0, 0.99)]
 
 
@@ -77,14 +76,14 @@ def told_act(
     """
     x = parts.only_variable(spec)
     told, chunks = Told.by(spec, drop), Chunks(x, fitting(likelihood, x), chunk)
-    ears, shape = Ears(state_width(spec), told.width), Shape(width, heads, layers, dropout)
-    wide = transformers(chunks, ears, latent, shape) if net == "transformer" else None
-    inner = wide or perceptrons(chunks, ears, latent, hidden)
-    part = parts.family(chunks.likelihood).build(ears.seeing(inner.decoder), chunks.variable)
+    ears = Ears(state_width(spec), told.width)
+    nets = networks(net, Shape(width, heads, layers, dropout), hidden)
+    decoder = chunks.decoder(latent, ears.state, nets)
+    part = parts.family(chunks.likelihood).build(ears.seeing(decoder), chunks.variable)
     down = MLPDecoder(outer, (latent, 2), between, "silu", ears.words)
     up = MLPDecoder(latent, (outer, 2), between, "silu", ears.words)
     links = {
-        "z": Link(Gaussian(ears.listening(down, forget)), inner.posterior),
+        "z": Link(Gaussian(ears.listening(down, forget)), chunks.posterior(latent, ears.state, nets)),
         "u": Link(standard_normal(outer), Gaussian(ears.listening(up))),
     }
     return Setup(
@@ -93,30 +92,9 @@ def told_act(
         bounds.objective("elbo", beta, anneal),
         Pathwise(),
         condition=told,
-        start=lambda means: inner.decoder.start_at(chunks.start(means[chunks.name])),
+        start=lambda means: decoder.start_at(chunks.start(means[chunks.name])),
         meters=lambda: (LayerRates(),),
     )
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Inner:
-    """The networks' side of the inner model: q(z|a,s), and from z and s to what the likelihood of a reads."""
-
-    posterior: Conditional
-    decoder: Laid
-
-
-def transformers(chunks: Chunks, ears: Ears, latent: int, shape: Shape) -> Inner:
-    """Those of the recipe act."""
-    return Inner(chunks.posterior(latent, ears.state, shape), chunks.decoder(latent, ears.state, shape))
-
-
-def perceptrons(chunks: Chunks, ears: Ears, latent: int, hidden: tuple[int, ...]) -> Inner:
-    """Perceptrons of these widths, and the other way round."""
-    reader = ChunkReader(chunks.steps, chunks.width, ears.state, 2 * latent, hidden)
-    writer = ChunkWriter(chunks.steps, chunks.said, latent, ears.state, hidden[::-1])
-    return Inner(latents.gaussian(reader, latent), chunks.laid(writer))
 
 
 @final

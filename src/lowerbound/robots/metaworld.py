@@ -194,7 +194,8 @@ def attempted(states: Array) -> str | None:
     if not len(moved):
         return None
     step, which = moved[0]
-    name = SIGNS[which][1 if away[step, which] < 0 else 2]
+    _, down, up = SIGNS[which]
+    name = down if away[step, which] < 0 else up
     return "pick-place" if name == "push" and states[:, STATES.index("puck_z")].max() > 0.05 else name
 
 
