@@ -6,6 +6,7 @@ import math
 from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.data.views import view_for
 from lowerbound.errors import InputError
 from lowerbound.evaluation.asking import Asking
+from lowerbound.evaluation.completion import Completing, complete
+from lowerbound.evaluation.imputation import Manner, imputed
 from lowerbound.evaluation.infill import Gapped, Infilling, drawn, filled, infill, log_truth
 from lowerbound.nets.sequence import Sizes
 from lowerbound.nets.sequence_causal import GRUWriter
@@ -175,3 +178,14 @@ def test_what_is_no_text_with_gaps_is_refused() -> None:
         infill(asking("parallel"), "a ___ b a")
     with pytest.raises(InputError, match="particles must be a whole number"):
         infill(asking("parallel"), "a ___", manner=Infilling(particles=0))
+
+
+def test_other_ways_to_what_is_missing_refuse_texts_that_they_cannot_sum_over() -> None:
+    given = {name: asking(name) for name in PARTS}
+    whole, observed = np.array(["a b"]), np.array([False, True, True, False])
+    with pytest.raises(InputError, match="fill them with the verb infill"):
+        complete(given["autoregressive"], whole, observed)
+    assert complete(given["parallel"], whole, observed, Completing(2, 50, "importance")).ess[0] > 1
+    spec, setup = given["parallel"].spec, given["parallel"].setup
+    with pytest.raises(InputError, match="nothing is missing beyond a text's end"):
+        imputed(setup, spec, given["parallel"].batches(whole)[0], Manner())

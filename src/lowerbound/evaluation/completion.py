@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.core import Batch, Enumerate, Latent, Marginal, Trace, log_marginal, posed, refined, summarise
+from lowerbound.core.autoregressive import Written
 from lowerbound.core.gibbs import Rule, always, metropolis, start, walked
 from lowerbound.core.latent import Model
 from lowerbound.core.observation import observed_log_prob
@@ -200,12 +201,18 @@ def traced(part: Part, manner: Completing) -> Trace:
     """Particles weighed by what is observed.
 
     Raises:
-        InputError: the posterior is a point, so there are no draws of z to weigh.
+        InputError: the posterior is a point, so there are no draws of z to weigh; or what is hidden is not summed over.
     """
     if not part.setup.model.trace(part.seen[:1], 1, part.setup.estimator).proper:
         raise InputError("the model encodes to points, which say nothing of what is hidden; train one such as vae")
     model, batch = inferring(part, manner.method)
-    return model.trace(batch, manner.particles, part.setup.estimator)
+    trace = model.trace(batch, manner.particles, part.setup.estimator)
+    if any(isinstance(px, Written) for px in trace.px.values()):
+        raise InputError(
+            "what is written symbol by symbol is not summed over gaps in one pass; fill them with the verb infill (in "
+            "Python: infill), or train a text-vae with decoder parallel"
+        )
+    return trace
 
 
 def estimated(trace: Trace) -> Marginal:

@@ -17,6 +17,7 @@ from lowerbound.core.latent import Model, named
 from lowerbound.core.marginal import uninformed
 from lowerbound.data.masks import told
 from lowerbound.data.spec import DataSpec, Variable
+from lowerbound.data.text.vocabulary import is_text
 from lowerbound.errors import InputError
 from lowerbound.evaluation.rawdata import expected
 from lowerbound.recipes.registry import Setup
@@ -83,8 +84,10 @@ def imputed(setup: Setup, spec: DataSpec, raw: Batch, manner: Manner) -> list[Im
     imputation of incomplete data sets", 2019.
 
     Raises:
-        InputError: the posterior is a point, so there are no draws of z to weigh.
+        InputError: the posterior is a point, so there are no draws of z to weigh; or texts, which end.
     """
+    if any(is_text(variable) for variable in spec.variables):
+        raise InputError("nothing is missing beyond a text's end; gaps in texts are filled with infill")
     size = sum(variable.size for variable in spec.variables)
     rows = max(1, VALUES_HELD // (manner.particles * size))
     return [_imputed(setup, spec, raw[start : start + rows], manner) for start in range(0, raw.size, rows)]
