@@ -8,7 +8,7 @@ from torch import Tensor
 from torch import distributions as D
 
 from agree import assert_close, assert_mean
-from lowerbound.core import Categorical
+from lowerbound.core import Categorical, categorical
 from lowerbound.core.categorical import LogitCategorical, log_mass
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -20,6 +20,12 @@ def pair(*shape: int) -> tuple[LogitCategorical, D.Categorical, Tensor, Tensor]:
     return LogitCategorical(one), D.Categorical(logits=other), one, other
 
 
+@pytest.fixture(params=[8, categorical.CACHED], ids=["in pieces", "whole"])
+def cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(categorical, "CACHED", request.param)
+
+
+@pytest.mark.usefixtures("cached")
 @pytest.mark.parametrize("lead", [(), (4,), (5, 4), (7, 5, 4)])
 def test_it_is_torchs_in_value_and_gradient(lead: tuple[int, ...]) -> None:
     """Values as they are, fewer than the logits (particles), and more of them (draws)."""
@@ -56,6 +62,7 @@ def test_draws_are_as_frequent_as_they_are_probable() -> None:
     assert_mean(torch.nn.functional.one_hot(drawn, 4).double(), logits.softmax(-1))
 
 
+@pytest.mark.usefixtures("cached")
 def test_sums_over_thousands_of_symbols_are_in_single_precision_at_least() -> None:
     logits = torch.randn(3, 8000)
     exact = log_mass(logits, torch.arange(3))
@@ -65,6 +72,24 @@ def test_sums_over_thousands_of_symbols_are_in_single_precision_at_least() -> No
     assert_close(LogitCategorical(logits.float()).log_prob(torch.arange(3.0)).double(), exact, within=1e-5)
 
 
+@pytest.mark.usefixtures("cached")
+def test_gradients_keep_the_type_of_the_logits() -> None:
+    h = torch.randn(30, 6).bfloat16().requires_grad_()
+    log_mass(h, torch.arange(30) % 6).sum().backward()
+    exact = torch.nn.functional.one_hot(torch.arange(30) % 6, 6) - h.detach().double().softmax(-1)
+    assert h.grad.dtype == torch.bfloat16
+    assert_close(h.grad.double(), exact, within=4e-3)
+
+
+def test_each_datum_of_a_batch_may_have_a_gradient_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under torch.func, piece by piece as well."""
+    monkeypatch.setattr(categorical, "CACHED", 4)
+    h, codes = torch.randn(3, 2, 5), torch.randint(0, 5, (3, 2))
+    found = torch.func.vmap(torch.func.grad(lambda each, code: log_mass(each, code).sum()))(h, codes)
+    assert_close(found, torch.nn.functional.one_hot(codes, 5) - h.softmax(-1))
+
+
+@pytest.mark.usefixtures("cached")
 def test_gradients_of_gradients_are_torchs() -> None:
     x = torch.randint(0, 4, (5,)).double()
     assert torch.autograd.gradcheck(lambda h: LogitCategorical(h).log_prob(x), torch.randn(5, 4, requires_grad=True))

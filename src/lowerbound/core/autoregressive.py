@@ -117,7 +117,7 @@ class Written(Distribution):
     def _scored(self, value: Tensor) -> Tensor:
         gap = value.isnan()
         codes = torch.where(gap, UNKNOWN, value).long()
-        logits = widened(self.net(flat(self._read(codes)), flat(self.given)))
+        logits = self.net(flat(self._read(codes)), flat(self.given))
         return torch.where(gap, 0, log_mass(logits, flat(codes)).reshape(codes.shape))
 
     def _read(self, codes: Tensor) -> Tensor:
