@@ -37,7 +37,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor, there: Tensor | None = None) -> Tensor:
         """x (N, T, width), or one x for all, looks at seen (N, S, width), of which what is `there` (N, S) counts."""
-        asked, told = self.norm(x), self.norm(seen)
+        asked = self.norm(x)
+        told = asked if seen is x else self.norm(seen)
         q, k, v = (self._split(each) for each in (self.query(asked), self.key(told), self.value(told)))
         mask = None if there is None else there[:, None, None, :]
         found = nn.functional.scaled_dot_product_attention(q.expand(len(k), -1, -1, -1), k, v, mask)
