@@ -132,11 +132,9 @@ def named_for(form: str | None) -> str:
         InputError: of none, or of one of several.
     """
     robot = (form or "").rpartition(":")[2]
-    if robot != FAMILIES["aloha-transfer-cube"].robot:
-        known = next((name for name, family in FAMILIES.items() if family.robot == robot), None)
-        where = (
-            f"of {known}; say of which task: --simulator {known}/TASK" if known else "unknown; name it by --simulator"
-        )
+    known = [name for name, family in FAMILIES.items() if family.robot == robot]
+    if known != ["aloha-transfer-cube"]:
+        where = f"of {known[0]}; say of which task: --simulator {known[0]}/TASK" if known else "unknown; --simulator says"
         raise InputError(f"where the demonstrations were made is {where}")
     return "aloha-transfer-cube"
 
