@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from worlds import beads  # noqa: F401 - a fixture
 
 from lowerbound.cli.command import run
 from lowerbound.robots.simulators import FAMILIES, named_for
+from worlds import beads  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("beads")
 TRAINED = ["--chunk", "4", "--latent", "1", "--width", "8", "--heads", "1", "--layers", "1", "--epochs", "1", "--quiet"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import STEPS, Bead, beads  # noqa: F401 - a fixture
 
 from lowerbound.data.lerobot import read_episodes
 from lowerbound.errors import InputError, LowerboundError
 from lowerbound.robots.demonstrations import Demonstrations, performed
+from worlds import STEPS, Bead, beads  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("beads")
 
@@ -50,6 +50,6 @@ def test_simulators_that_differ_do_not_share_one(monkeypatch):
 
 def test_a_hopeless_script_is_given_up_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Bead, "step", lambda self, action, step=Bead.step: step(self, 0 * action))
-    with pytest.raises(LowerboundError, match="failed 2. times of 2."):
+    with pytest.raises(LowerboundError, match=r"failed 2\d times of 2\d"):
         Demonstrations(["bead"], 50, 0).write(tmp_path / "demos")
     assert not (tmp_path / "demos").exists()

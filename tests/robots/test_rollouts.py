@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from worlds import STEPS, Bead
 
 from lowerbound.robots.rollouts import Scripts, roll_out, wilson
+from worlds import STEPS, Bead
 
 
 class Slow:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from worlds import Bead
 
 from lowerbound.errors import InputError
 from lowerbound.robots.rollouts import Scripts, roll_out
 from lowerbound.robots.video import Camera, write_video
+from worlds import Bead
 
 FRAMES = [np.full((32, 48, 3), 8 * i, np.uint8) for i in range(20)]
 

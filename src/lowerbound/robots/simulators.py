@@ -134,7 +134,7 @@ def named_for(form: str | None) -> str:
     robot = (form or "").rpartition(":")[2]
     known = [name for name, family in FAMILIES.items() if family.robot == robot]
     if known != ["aloha-transfer-cube"]:
-        where = f"of {known[0]}; say of which task: --simulator {known[0]}/TASK" if known else "unknown; --simulator says"
+        where = f"of {known[0]}; say of which task: --simulator {known[0]}/TASK" if known else "unknown; name it"
         raise InputError(f"where the demonstrations were made is {where}")
     return "aloha-transfer-cube"
 
