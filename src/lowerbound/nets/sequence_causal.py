@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import final
 
 import torch
@@ -73,7 +74,9 @@ class GRUWriter(nn.Module):
     def forward(self, symbols: Tensor, given: Tensor) -> Tensor:
         """Symbols (N, P) and (N, inputs) to logits (N, P, symbols); those of a place see the symbols before it."""
         require_places(symbols.shape[1], self.places)
-        h, _ = self.body(self.feeding.row(self.out.table, symbols, self.feeding.given(given)))
+        fed = self.feeding.row(self.out.table, symbols, self.feeding.given(given))
+        with differentiable(fed, self.training):
+            h, _ = self.body(fed)
         out: Tensor = self.out(self.dropout(h))
         return out
 
@@ -87,6 +90,12 @@ class GRUWriter(nn.Module):
         h, hidden = self.body(self.feeding.next(self.out.table, last, given), hidden)
         out: Tensor = self.out(self.dropout(h.squeeze(1)))
         return out, (given, hidden)
+
+
+def differentiable(fed: Tensor, training: bool) -> AbstractContextManager[None]:
+    """Where recurrent units may be differentiated: by cuDNN in training alone, and in eval mode a z is climbed to."""
+    unfit = fed.is_cuda and fed.requires_grad and not training
+    return torch.backends.cudnn.flags(enabled=False) if unfit else nullcontext()
 
 
 @final
