@@ -37,10 +37,16 @@ def quatrains(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pat
 
 
 def test_poems_are_written_and_told_of(quatrains: Path, ask: Asked) -> None:
-    code, text, _ = ask("poem", quatrains, "--count", 3, "--draw", "--json")
+    code, text, _ = ask("poem", quatrains, "--count", 3, "--temperature", 1, "--json")
     assert code == 0
     found = json.loads(text)
-    assert [found[name] for name in ("form", "kind", "drawn", "constrained", "mapped")] == [5, None, True, False, {}]
+    assert [found[name] for name in ("form", "kind", "temperature", "constrained", "mapped")] == [
+        5,
+        None,
+        1.0,
+        False,
+        {},
+    ]
     assert len(found["poems"]) == 3
     code, text, _ = ask("poem", quatrains, "--count", 2)
     assert code == 0

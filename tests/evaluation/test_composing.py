@@ -7,7 +7,7 @@ import pytest
 
 from lowerbound.data.chinese import Readings
 from lowerbound.errors import InputError
-from lowerbound.evaluation.composing import LEAST, Rules, assigned, composed, kept_to, only, plans
+from lowerbound.evaluation.composing import LEAST, InOrder, Rules, assigned, composed, kept_to, only, plans
 from lowerbound.evaluation.prosody import keeps_order, rhymes
 
 SYMBOLS = ("<end>", "<unknown>", *(chr(0x4E00 + number) for number in range(60)))
@@ -68,10 +68,29 @@ def test_given_characters_stand_where_they_are_and_nowhere_else() -> None:
     assert not set(others) & set(heads.values())
 
 
+@pytest.mark.parametrize("form", [5, 7])
+@pytest.mark.parametrize("seed", range(10))
+def test_any_poem_written_in_order_keeps_the_rules(form: int, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    heads = {0: 4, form: 4} if seed % 2 else {}
+    poem, codes = InOrder(form, RULES, heads), []
+    for place in range(4 * form):
+        codes.append(int(chance.choice(np.flatnonzero(poem.allowed(place)))))
+        poem.take(place, codes[-1])
+    text = "".join(SYMBOLS[code] for code in codes)
+    assert keeps_order(text, READINGS)
+    assert rhymes(text, READINGS)
+    assert len(set(text)) == 4 * form - len(heads) // 2
+    assert all(codes[place] == code for place, code in heads.items())
+
+
 def test_what_no_pattern_allows_is_refused() -> None:
     oblique = next(code for code in range(2, 62) if RULES.tones["仄"][code] and not RULES.tones["平"][code])
+    fixed = dict.fromkeys(range(5, 10), oblique)
     with pytest.raises(InputError, match="no pattern of tones can be kept"):
-        composed(random_log_p(0, 20), RULES, dict.fromkeys(range(5, 10), oblique))
+        composed(random_log_p(0, 20), RULES, fixed)
+    with pytest.raises(InputError, match="no pattern of tones can be kept"):
+        InOrder(5, RULES, fixed)
 
 
 def test_an_end_or_an_unknown_is_never_composed() -> None:

@@ -38,10 +38,10 @@ class Poem(OfRun):
     """Of --between, poems on the way, its ends included."""
     seed: int = 0
     """Fixes which."""
-    draw: Switch = False
-    """Draw each character from p(x|z), in place of the likeliest."""
+    temperature: float = 0.0
+    """0 for the likeliest characters, 1 for draws from p(x|z); between them, draws of the likelier ones."""
     constrained: Switch = False
-    """Write the likeliest poem that keeps a pattern of tones and rhymes and has no character twice."""
+    """Keep a pattern of tones and the rhyme, and write no character twice."""
     judge: Switch = False
     """Say of each poem which lines keep a pattern of tones, and whether the whole keeps an order and rhymes."""
     script: Literal["traditional", "simplified"] = "traditional"
@@ -53,11 +53,11 @@ class Poem(OfRun):
         given = [*(self.between or ()), *filter(None, (self.near, self.acrostic))]
         if sum(each is not None for each in (self.between, self.near, self.acrostic)) > 1:
             raise InputError("a poem is written --between two, --near one or as an --acrostic; say one of them")
-        poet = Poet(self.open(), self.form or self._form(), self.dynasty, Manner(self.draw, self.constrained))
+        poet = Poet(self.open(), self.form or self._form(), self.dynasty, Manner(self.temperature, self.constrained))
         read = {text: poet.read(text, self.script == "simplified") for text in given}
         poems = self._written(poet, [read[text].text for text in given])
         mapped = {one: other for each in read.values() for one, other in each.mapped.items()}
-        facts = {"form": poet.form, "kind": poet.kind, "drawn": self.draw, "constrained": self.constrained}
+        facts = {"form": poet.form, "kind": poet.kind, "temperature": self.temperature, "constrained": self.constrained}
         told = [self._told(poem) for poem in poems]
         return Answer({**facts, "mapped": mapped, "poems": told}, "\n\n".join([*_taken(mapped), *map(_shown, told)]))
 

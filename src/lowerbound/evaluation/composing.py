@@ -1,4 +1,4 @@
-"""Writing a quatrain by the rules: the likeliest that keeps tones and rhyme and has no character twice."""
+"""Writing a quatrain by the rules of tone and rhyme, with no character twice: at once, or from left to right."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ Array = np.ndarray
 
 LEAST = -1e30
 """The log-probability of what must not be; finite, so that sums of it can be compared."""
+
+IMPOSSIBLE = "no pattern of tones can be kept with the characters given; write without constraints"
 
 
 @final
@@ -84,7 +86,7 @@ def composed(log_p: Array, rules: Rules, fixed: Mapping[int, int] | None = None)
         if codes_keep(plan, rules, codes) and (best is None or total > best.log_p):
             best = Composed(codes, plan.pattern, total)
     if best is None:
-        raise InputError("no pattern of tones can be kept with the characters given; write without constraints")
+        raise InputError(IMPOSSIBLE)
     return best
 
 
@@ -104,7 +106,7 @@ def plans(log_p: Array, rules: Rules) -> Iterator[Plan]:
     best = {tone: np.where(mask, log_p, LEAST).max(1) for tone, mask in rules.tones.items()}
     by_rhyme = np.stack([np.where(mask, log_p, LEAST).max(1) for mask in rules.rhymes])
     for pattern, first in patterns_of(form):
-        rhymed = tuple(line * form + form - 1 for line in ((0, 1, 3) if first else (1, 3)))
+        rhymed = ends(form, first)
         free = sum(best[tone][place] for place, tone in enumerate(pattern) if place not in rhymed)
         for rhyme, bound in enumerate(free + by_rhyme[:, rhymed].sum(1)):
             yield Plan(pattern, rhymed, rhyme, float(bound))
@@ -138,3 +140,64 @@ def assigned(log_p: Array, fixed: Mapping[int, int]) -> Array:
     codes = np.array([fixed.get(place, 0) for place in range(len(log_p))])
     codes[places[rows]] = likely[columns]
     return codes
+
+
+@final
+class Left(NamedTuple):
+    """A pattern that what is written so far keeps, the places that rhyme in it, and the rhymes (R,) still open."""
+
+    pattern: str
+    rhymed: tuple[int, ...]
+    rhymes: Array
+
+    def mask(self, place: int, rules: Rules) -> Array:
+        """(V,), what may stand there."""
+        return rules.rhymes[self.rhymes].any(0) if place in self.rhymed else rules.tones[self.pattern[place]]
+
+    def after(self, place: int, code: int, rules: Rules) -> Left:
+        """The same with a character written."""
+        return self._replace(rhymes=self.rhymes & rules.rhymes[:, code]) if place in self.rhymed else self
+
+
+@final
+class InOrder:
+    """One poem as it is written from left to right: what may come next, so that all rules can be kept to the end.
+
+    It never comes to a dead end, for patterns and rhymes that the given characters rule out are left out beforehand and
+    a rhyme has characters enough; but it does not look ahead for the likeliest, as `composed` does.
+
+    Raises:
+        InputError: with these fixed, no pattern can be kept.
+    """
+
+    def __init__(self, form: int, rules: Rules, fixed: Mapping[int, int]) -> None:
+        self.rules, self.fixed = rules, fixed
+        self.used = set(fixed.values())
+        enough = rules.rhymes.sum(1) > LINES + len(self.used)
+        left = [Left(pattern, ends(form, first), enough) for pattern, first in patterns_of(form)]
+        self.left = [each for each in left if all(each.mask(place, rules)[code] for place, code in fixed.items())]
+        if not self.left:
+            raise InputError(IMPOSSIBLE)
+
+    def allowed(self, place: int) -> Array:
+        """(V,), what may stand at the next place."""
+        if place in self.fixed:
+            return np.arange(len(self.rules.known)) == self.fixed[place]
+        found = np.any([each.mask(place, self.rules) for each in self.left], 0)
+        found[list(self.used)] = False
+        return found
+
+    def take(self, place: int, code: int) -> None:
+        """Write a character there."""
+        self.used.add(code)
+        fitting = (each for each in self.left if each.mask(place, self.rules)[code])
+        self.left = [each.after(place, code, self.rules) for each in fitting]
+
+
+def ends(form: int, first: bool) -> tuple[int, ...]:
+    """The places that rhyme: the last of the second and the fourth line, and of the first if it rhymes too.
+
+    >>> ends(5, False), ends(7, True)
+    ((9, 19), (6, 13, 27))
+    """
+    return tuple(line * form + form - 1 for line in ((0, 1, 3) if first else (1, 3)))

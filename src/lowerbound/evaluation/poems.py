@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from lowerbound.arguments import Count, conformed
-from lowerbound.core.autoregressive import END, UNKNOWN
-from lowerbound.core.categorical import LogitCategorical
+from lowerbound.arguments import Count, NonNegative, conformed
+from lowerbound.core.autoregressive import END, UNKNOWN, Written
 from lowerbound.core.latent import Latent
 from lowerbound.data.chinese import Readings, readings
 from lowerbound.data.poems import LINES, lines_of
@@ -22,7 +21,7 @@ from lowerbound.data.spec import DataSpec
 from lowerbound.data.text.vocabulary import Vocabulary
 from lowerbound.errors import InputError
 from lowerbound.evaluation.asking import Asking
-from lowerbound.evaluation.composing import Rules, composed
+from lowerbound.evaluation.composing import InOrder, Rules, composed
 from lowerbound.evaluation.infill import GAPS, Infilling, filled, gapped_texts
 from lowerbound.evaluation.paths import path
 from lowerbound.evaluation.prosody import is_whole, keeps_order, kinds, rhymes
@@ -32,6 +31,9 @@ from lowerbound.recipes.registry import Setup
 
 Told = Mapping[int, str]
 """Place -> character."""
+
+Codes = Mapping[int, int]
+"""Place -> code."""
 
 NOTHING: Told = {}
 
@@ -57,13 +59,17 @@ class Trained(Protocol):
 class Manner:
     """How a poem is written once its z is known.
 
-    draw: each character by chance from p(x|z), in place of the likeliest. constrained: the likeliest poem that keeps a
-    pattern of tones and rhymes and has no character twice (see `composing.composed`); drawn, each character's
-    log-probability first gets noise by which the best would be a draw if there were no constraints (Gumbel's).
+    temperature: 0 writes the likeliest characters, 1 draws them from p(x|z), and between the two the likelier ones are
+    drawn more often than that. constrained: the poem keeps a pattern of tones, rhymes, and has no character twice. Of a
+    decoder that writes all at once it is the likeliest such poem (`composing.composed`), of one that writes in order
+    each character is chosen among those that can still be gone on from (`composing.InOrder`).
     """
 
-    draw: bool = False
+    temperature: float = 0.0
     constrained: bool = False
+
+    def __post_init__(self) -> None:
+        conformed("temperature", self.temperature, NonNegative)
 
 
 USUAL = Manner()
@@ -194,12 +200,18 @@ class Poet:
 
     def _written(self, px: Distribution, pinned: Told = NOTHING) -> list[Poem]:
         fixed = {place: self.vocabulary.codes[character] for place, character in pinned.items()}
-        rows = (
-            constrained(px, self.rules, self.places, fixed, self.manner)
-            if self.manner.constrained
-            else free(px, fixed, self.manner)
-        )
-        return [Poem(self._text(codes), self.kind) for codes in rows]
+        write = self._by_rule if self.manner.constrained else self._freely
+        return [Poem(self._text(codes), self.kind) for codes in write(px, fixed)]
+
+    def _freely(self, px: Any, fixed: Codes) -> list[list[int]]:
+        heat = self.manner.temperature
+        return at_once(px, fixed, heat) if isinstance(px, Independent) else in_order(px, going_on(fixed, heat))
+
+    def _by_rule(self, px: Any, fixed: Codes) -> list[list[int]]:
+        heat = self.manner.temperature
+        if isinstance(px, Independent):
+            return at_once_by_rule(px, self.rules, self.form, fixed, heat)
+        return in_order(px, keeping(len(px.given), self.form, self.rules, fixed, heat))
 
     def _text(self, codes: Sequence[int]) -> str:
         return self.vocabulary.text(codes).replace(self.vocabulary.symbols[UNKNOWN], BLANK)
@@ -212,32 +224,64 @@ def of_one_latent(setup: Setup) -> Latent:
     return setup.model
 
 
-def free(px: Any, fixed: Mapping[int, int], manner: Manner) -> list[list[int]]:
-    """Codes (N, L), the likeliest or drawn, with some of them fixed."""
-    if fixed and not isinstance(px, Independent):  # what is written must be read by what comes after it
-        told = torch.tensor([place in fixed for place in range(px.event_shape[0])], device=px.given.device)
-        value = torch.tensor([float(fixed.get(place, 0)) for place in range(len(told))], device=px.given.device)
-        return px.fill(value, told)[0].long().tolist()
-    codes = (px.sample() if manner.draw else px.mode).long() if not fixed else going_on(px, max(fixed), manner)
+def hot(logits: Tensor, temperature: float) -> Tensor:
+    """Logits with so much noise that the greatest is a draw at this temperature; at 0 there is none.
+
+    Emil Julius Gumbel, "Statistical theory of extreme values and some practical applications", 1954.
+    """
+    return logits - temperature * torch.empty_like(logits).exponential_().log() if temperature else logits
+
+
+def at_once(px: Independent, fixed: Codes, temperature: float) -> list[list[int]]:
+    """Codes (N, L) of independent places, some of them fixed; no poem ends before those."""
+    logits = hot(px.base_dist.logits.clone(), temperature)
+    logits[:, : max(fixed, default=0), END] = -torch.inf
+    codes = logits.argmax(-1)
     for place, code in fixed.items():
         codes[:, place] = code
     return codes.tolist()
 
 
-def going_on(px: Any, last: int, manner: Manner) -> Tensor:
-    """Codes (N, L) of independent places, of poems that go on to a place at least."""
-    logits = px.base_dist.logits.clone()
-    logits[:, :last, END] = -torch.inf
-    return LogitCategorical(logits).sample() if manner.draw else logits.argmax(-1)
-
-
-def constrained(
-    px: Distribution, rules: Rules, places: int, fixed: Mapping[int, int], manner: Manner
-) -> list[list[int]]:
-    """Codes of the likeliest poems that keep the rules, each closed by its end."""
-    if not isinstance(px, Independent):
-        raise InputError("poems are constrained where all characters are written at once (decoder parallel)")
-    log_p = px.base_dist.logits.log_softmax(-1)[:, :places]
-    noisy = log_p - torch.empty_like(log_p).exponential_().log() if manner.draw else log_p
+def at_once_by_rule(px: Independent, rules: Rules, form: int, fixed: Codes, temperature: float) -> list[list[int]]:
+    """The likeliest that keep the rules, each closed by its end."""
+    noisy = hot(px.base_dist.logits.log_softmax(-1)[:, : LINES * form], temperature)
     found = (composed(to_array(each).astype(np.float64), rules, fixed) for each in noisy)
     return [[*poem.codes.tolist(), END] for poem in found]
+
+
+def in_order(px: Written, choose: Callable[[int, Tensor], Tensor]) -> list[list[int]]:
+    """Codes (N, L) of places that depend on those before, each chosen from the logits (N, V) there."""
+    state, last, row = px.net.begin(px.given), None, []
+    for place in range(px.net.places):
+        logits, state = px.net.next(last, state)
+        last = choose(place, logits)
+        row.append(last)
+    return torch.stack(row, -1).tolist()
+
+
+def keeping(count: int, form: int, rules: Rules, fixed: Codes, temperature: float) -> Callable[[int, Tensor], Tensor]:
+    """A choice that keeps so many poems to the rules, and ends them."""
+    poems = [InOrder(form, rules, fixed) for _ in range(count)]
+
+    def choose(place: int, logits: Tensor) -> Tensor:
+        if place >= LINES * form:
+            return torch.full((count,), END, device=logits.device)
+        allowed = torch.from_numpy(np.stack([poem.allowed(place) for poem in poems])).to(logits.device)
+        codes = hot(logits, temperature).masked_fill(~allowed, -torch.inf).argmax(-1)
+        for poem, code in zip(poems, codes.tolist()):
+            poem.take(place, code)
+        return codes
+
+    return choose
+
+
+def going_on(fixed: Codes, temperature: float) -> Callable[[int, Tensor], Tensor]:
+    """A choice that keeps to what is fixed, and ends no poem before it."""
+    last = max(fixed, default=0)
+
+    def choose(place: int, logits: Tensor) -> Tensor:
+        noisy = hot(logits.clone(), temperature)
+        noisy[:, END] = -torch.inf if place < last else noisy[:, END]
+        return torch.full((len(noisy),), fixed[place], device=noisy.device) if place in fixed else noisy.argmax(-1)
+
+    return choose
