@@ -16,7 +16,7 @@ import pytest
 from agree import refused
 from lowerbound.data.dataset import load_data
 from lowerbound.data.episodes import Windows
-from lowerbound.data.lerobot import CHUNK, Episode, read_episodes, read_lerobot, write_episodes
+from lowerbound.data.lerobot import CAMERA, CHUNK, Episode, read_episodes, read_lerobot, write_episodes
 from lowerbound.data.missing import masked
 from lowerbound.errors import InputError
 
@@ -271,3 +271,79 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     write_episodes(tmp_path / "demos", [good], fps=50, robot="toy")
     with pytest.raises(InputError, match="is there already"):
         write_episodes(tmp_path / "demos", [good], fps=50, robot="toy")
+
+
+def filmed(count: int = 11, side: int = 8) -> list[Episode]:
+    draw = np.random.default_rng(1).integers
+    return [
+        Episode(e.states, e.actions, e.task, e.success, draw(0, 256, (len(e), side, 6, 3)).astype(np.uint8))
+        for e in demonstrations()[:count]
+    ]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    write_episodes(tmp_path / "film", filmed(), fps=50, robot="toy")
+    return tmp_path / "film"
+
+
+def test_pictures_are_written_and_read_where_they_are_asked_for(film: Path) -> None:
+    assert_same(read_episodes(film), demonstrations())
+    seen = read_episodes(film, CAMERA)
+    assert all(np.array_equal(one.pictures, other.pictures) for one, other in zip(seen, filmed()))
+    assert all(each.pictures is None for each in read_episodes(film))
+    about = json.loads((film / "meta" / "info.json").read_text())["features"][CAMERA]
+    assert about == {"dtype": "image", "shape": [8, 6, 3], "names": ["height", "width", "channels"]}
+    row = json.loads((film / "meta" / "episodes_stats.jsonl").read_text().splitlines()[0])["stats"][CAMERA]
+    assert np.allclose(row["mean"], filmed()[0].pictures.mean((0, 1, 2)).reshape(3, 1, 1) / 255)
+
+
+def test_pictures_are_told_between_state_and_words(film: Path) -> None:
+    data = load_data(film, labels=CAMERA, text="hash")
+    assert data.condition.shape == (sum(LENGTHS), 3 + 8 * 6 * 3 + 256)
+    assert data.spec.condition.form == "picture:3,8x6x3"
+    whole = np.concatenate([each.pictures for each in filmed()])
+    assert np.allclose(data.condition[:, 3:147].reshape(-1, 8, 6, 3) * 255, whole, atol=1e-4)
+    assert np.array_equal(data.condition[:, 147:], data.captions.vectors)
+    assert load_data(film).condition.shape == (sum(LENGTHS), 3)
+
+
+def cells(change: Callable[[bytes], bytes | None]) -> Callable[[pa.Table], pa.Array]:
+    def changed(table: pa.Table) -> pa.Array:
+        each = [cell["bytes"] for cell in table[CAMERA].to_pylist()]
+        return pa.array([{"bytes": change(cell), "path": None} for cell in each])
+
+    return changed
+
+
+def other_size(cell: bytes) -> bytes:
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("RGB", (700, 700)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (cells(lambda cell: None), "has no picture in it"),
+        (cells(lambda cell: b"GIF89a"), "is no PNG or JPEG, or is damaged"),
+        (cells(lambda cell: cell[:60]), "is no PNG or JPEG, or is damaged"),
+        (cells(other_size), "is 700×700 of mode RGB; keep RGB pictures of at most"),
+        (lambda t: pa.array([1.0] * len(t)), "holds no pictures but double"),
+    ],
+)
+def test_pictures_that_cannot_be_are_refused(film: Path, change: Callable[[pa.Table], pa.Array], sentence: str) -> None:
+    recolumn(film, CAMERA, change)
+    with pytest.raises(InputError, match=sentence):
+        load_data(film, labels=CAMERA)
+
+
+def test_a_camera_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"has no column 'observation.images.left'"):
+        load_data(folder, labels="observation.images.left")
+    with pytest.raises(InputError, match="holds no pictures"):
+        load_data(folder, labels="timestamp")

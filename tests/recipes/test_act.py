@@ -226,3 +226,24 @@ def test_a_run_of_demonstrations_is_kept_and_opened(fitted: Fitted, tmp_path: Pa
     opened = lowerbound.load(tmp_path / "run", device="cpu")
     z, c = np.zeros((3, 2)), np.ones((3, 2), np.float32)
     assert np.array_equal(opened.given(c).decode(z), fitted.given(c).decode(z))
+
+
+@pytest.mark.usefixtures("double")
+def test_pixels_reach_the_decoder_and_not_the_encoder() -> None:
+    """Every parameter learns; what is seen moves what is said, and q is of the numbers beside the picture."""
+    count = STATE + 9 * 8 * 3
+    about = Variable("condition", "real", (count,), -3, 3, form=f"picture:{STATE},9x8x3")
+    torch.manual_seed(0)
+    spec = DataSpec("toy", (ACTION,), about, 10, "0" * 64, {"train": 8, "validation": 1, "test": 1}, 0)
+    setup = get("act").build(spec, **SMALL)
+    raw = padded((10, 4))
+    one, other = (replace(raw, c=torch.cat([raw.c, torch.rand(2, 216)], 1)) for _ in range(2))
+    total(terms(setup, setup.see(one))).backward()
+    assert all(p.grad.abs().sum() > 0 for p in setup.model.parameters())
+    setup.model.eval()
+    a, b = setup.see(one), setup.see(other)
+    assert_close(setup.model.infer(a).mean, setup.model.infer(b).mean)
+    said = [setup.model.decode(torch.zeros(2, 2), each.c)["action"].mean for each in (a, b)]
+    assert (said[0] - said[1]).abs().max() > 1e-3
+    alone = setup.model.decode(torch.zeros(2, 2)[:1], a.c[:1])["action"].mean
+    assert_close(alone, said[0][:1], within=1e-9)

@@ -13,7 +13,7 @@ from lowerbound.data.arrays import as_array, read_arrays, read_map_style
 from lowerbound.data.checks import checked_count, checked_values, refuse_constant, refuse_unseen
 from lowerbound.data.condition import captions_of, condition_of, told_in_words, vectors_beside
 from lowerbound.data.describe import describe, kept
-from lowerbound.data.files import NAMED_PARTS, read_path
+from lowerbound.data.files import has_named_parts, read_path
 from lowerbound.data.fingerprint import fingerprint
 from lowerbound.data.raw import Raw, shown
 from lowerbound.data.rows import Rows
@@ -78,7 +78,8 @@ def load_data(
         seed: fixes, with the number of rows, which row is in which split.
         kind: what the values are, where the guess from type and range is wrong; of texts, whether their symbols are
             characters or words.
-        labels: what to condition on: a column of a table, a name in a mapping or `.npz`, or an array of N labels
+        labels: what to condition on: a column of a table, a name in a mapping or `.npz`, of demonstrations the column
+            of a camera, whose pictures are then told beside the state; or an array of N labels
             (whole numbers or text) or (N, d) vectors; or a mapping of names to several labels of each row. A folder of
             pictures takes the names of its subfolders.
         missing: whether values may be missing: NaN, and the empty cells of a table. They are kept, and a model is shown
@@ -178,8 +179,8 @@ def _read(source: Any) -> Raw:
 def _read_labelled(source: Any, label: str) -> Raw:
     if isinstance(source, Mapping):
         return read_arrays(source, label)
-    if isinstance(source, str | Path) and Path(source).suffix.lower() in NAMED_PARTS:
-        return read_path(Path(source).expanduser(), label)
+    if isinstance(source, str | Path) and has_named_parts(path := Path(source).expanduser()):
+        return read_path(path, label)
     raise UnlabelledError(
         f"labels={shown(label)!r} names a column of a table or an array of a mapping, of which this source has none; "
         f"give the labels as an array"

@@ -19,13 +19,14 @@ CHUNK = 100
 class Episode:
     """One demonstration: states (T, S) and the action (T, A) taken in each of them, float32; in words what was done.
 
-    success: whether it went well, where that is known.
+    success: whether it went well, where that is known. pictures: what a camera saw, (T, H, W, 3) of bytes.
     """
 
     states: np.ndarray
     actions: np.ndarray
     task: str
     success: bool | None = None
+    pictures: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -42,6 +43,9 @@ class Episode:
                 )
         if len(self.states) != len(self.actions):
             raise InputError(f"{place} has {len(self.states)} states and {len(self.actions)} actions; give one of each")
+        seen = self.pictures
+        if seen is not None and (seen.dtype != np.uint8 or seen.ndim != 4 or seen.shape[::3] != (len(self), 3)):
+            raise InputError(f"{place}: the pictures are of shape {seen.shape}; give bytes, (frames, H, W, 3)")
 
 
 @final

@@ -41,7 +41,7 @@ def read_path(path: Path, label: str | None = None) -> Raw:
     """
     place = named(path)
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, label)
     if not path.exists():
         raise InputError(f"there is no file and no named source {place}; give one of either (see: lowerbound data)")
     reader = _READERS.get(path.suffix.lower())
@@ -56,9 +56,9 @@ def read_path(path: Path, label: str | None = None) -> Raw:
         raise InputError(f"{place} cannot be read ({error.strerror}); check it, and that you may read it") from None
 
 
-def _read_folder(folder: Path) -> Raw:
+def _read_folder(folder: Path, label: str | None) -> Raw:
     if is_lerobot(folder):
-        return read_lerobot(folder)
+        return read_lerobot(folder, camera=label)
     if is_shards(folder):
         return read_shards(folder)
     return read_sounds(folder) if holds(folder, ENDINGS) else read_pictures(folder)
@@ -101,8 +101,10 @@ def _members(place: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     return arrays
 
 
-NAMED_PARTS = frozenset({".npz", ".csv", ".parquet"})
-"""Endings of files whose columns or arrays have names, one of which may be taken for labels."""
+def has_named_parts(path: Path) -> bool:
+    """Whether what is read has columns or arrays with names, one of which may be taken for labels."""
+    return path.suffix.lower() in {".npz", ".csv", ".parquet"} or is_lerobot(path)
+
 
 _READERS: dict[str, Callable[[Path, str | None], Raw]] = {
     ".npy": read_npy,

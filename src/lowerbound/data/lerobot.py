@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 
 from lowerbound.data.episodes import CHUNK, Episode, Windows
 from lowerbound.data.lerobot_meta import About, read_about, read_tasks
-from lowerbound.data.lerobot_writing import write_episodes
+from lowerbound.data.lerobot_pictures import pictures
+from lowerbound.data.lerobot_writing import CAMERA, write_episodes
 from lowerbound.data.raw import Raw, named, shown
+from lowerbound.data.senses import Senses, beheld
 from lowerbound.data.store import memory
 from lowerbound.errors import InputError
 
-__all__ = ["CHUNK", "Episode", "is_lerobot", "read_episodes", "read_lerobot", "write_episodes"]
+__all__ = ["CAMERA", "CHUNK", "Episode", "is_lerobot", "read_episodes", "read_lerobot", "write_episodes"]
 
 STATE, ACTION, SUCCESS = "observation.state", "action", "next.success"
 EPISODE, FRAME, TASK = "episode_index", "frame_index", "task_index"
@@ -31,38 +33,46 @@ def is_lerobot(folder: Path) -> bool:
     return (folder / "meta" / "info.json").is_file()
 
 
-def read_lerobot(folder: Path, chunk: int = CHUNK) -> Raw:
+def read_lerobot(folder: Path, chunk: int = CHUNK, camera: str | None = None) -> Raw:
     """The demonstrations of a folder: the variable `action` (chunk, A), told the state (S,), in groups by episode.
 
     A datum is a frame of an episode with the actions of that frame and of those that follow, NaN beyond its end. The
-    tasks in words are the captions, told after the state where `load_data` is given a text encoder.
+    tasks in words are the captions, told after the state where `load_data` is given a text encoder. camera: the column
+    whose pictures are told too, between the two.
 
     Raises:
         InputError: with the file, and where in it: another layout, columns missing or of differing lengths, values
             that are NaN or no numbers, frames out of order, or fewer than the folder says.
     """
     about, place = read_about(folder), named(folder)
-    episodes = read_episodes(folder)
+    episodes = read_episodes(folder, camera)
+    told = [each.states if each.pictures is None else beheld(each.states, each.pictures) for each in episodes]
     lengths = np.array([len(each) for each in episodes])
     return Raw(
         shown(folder.resolve().name),
         place,
         {"action": Windows([each.actions for each in episodes], chunk)},  # type: ignore[dict-item]  # read as an array
-        labels=np.concatenate([each.states for each in episodes]),
+        labels=np.concatenate(told),
         columns=about.names(ACTION, episodes[0].actions.shape[1]),
         where=lambda row: _where(place, lengths, row),
         captions=np.repeat(np.array([each.task for each in episodes]), lengths),
         groups=np.repeat(np.arange(len(episodes)), lengths),
         kinds={"action": "real"},
-        forms={"action": f"lerobot:{about.fps:g}:{about.robot}", "condition": f"state:{episodes[0].states.shape[1]}"},
+        forms={"action": f"lerobot:{about.fps:g}:{about.robot}", "condition": senses(episodes[0]).form},
         gaps=frozenset({"action"}),
     )
 
 
-def read_episodes(folder: Path) -> list[Episode]:
+def senses(episode: Episode) -> Senses:
+    """What is seen in an episode."""
+    picture = None if episode.pictures is None else episode.pictures.shape[1:]
+    return Senses(episode.states.shape[1], picture, 0)
+
+
+def read_episodes(folder: Path, camera: str | None = None) -> list[Episode]:
     """All episodes of a folder in LeRobot's layout, checked, in the order of their numbers; see `read_lerobot`."""
     about, tasks = read_about(folder), read_tasks(folder)
-    parts = [_read_file(path, about) for path in _files(folder)]
+    parts = [_read_file(path, about, camera) for path in _files(folder)]
     widths = {each.shape[1:] for part in parts for each in (part[STATE], part[ACTION])}
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if widths else {}
     starts = np.flatnonzero(np.diff(whole[EPISODE], prepend=-1))
@@ -84,9 +94,9 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _read_file(path: Path, about: About) -> dict[str, np.ndarray]:
+def _read_file(path: Path, about: About, camera: str | None) -> dict[str, np.ndarray]:
     """The columns of one file as arrays."""
-    wanted = [STATE, ACTION, EPISODE, FRAME]
+    wanted = [STATE, ACTION, EPISODE, FRAME, *([camera] if camera else [])]
     try:
         with pq.ParquetFile(path) as file:
             names = set(file.schema_arrow.names)
@@ -95,7 +105,8 @@ def _read_file(path: Path, about: About) -> dict[str, np.ndarray]:
             table = file.read([*wanted, *(name for name in (TASK, SUCCESS) if name in names)])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{named(path)} is no parquet file or is cut short ({shown(error)}); fetch it again") from None
-    return _arrays(path, table, about)
+    seen = {CAMERA: pictures(path, camera, table[camera])} if camera else {}
+    return {**_arrays(path, table, about), **seen}
 
 
 def _arrays(path: Path, table: pa.Table, about: About) -> dict[str, np.ndarray]:
@@ -187,4 +198,4 @@ def _episode(folder: Path, cut: Mapping[str, np.ndarray], tasks: Mapping[int, st
             f"{named(folder)}: episode {cut[EPISODE][0]} is of task {task}, which meta/tasks does not name"
         )
     known = None if np.isnan(success).all() else bool(np.nanmax(success))
-    return Episode(cut[STATE], cut[ACTION], tasks[task], known)
+    return Episode(cut[STATE], cut[ACTION], tasks[task], known, cut.get(CAMERA))

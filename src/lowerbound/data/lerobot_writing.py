@@ -13,11 +13,15 @@ import pyarrow.parquet as pq
 
 from lowerbound.data.episodes import Episode
 from lowerbound.data.lerobot_meta import PER_EPISODE
+from lowerbound.data.lerobot_pictures import encoded
 from lowerbound.errors import InputError
 from lowerbound.files import new_folder, write_json, write_text
 
 A_CHUNK = 1000
 """Episodes in a folder of `data/`."""
+
+CAMERA = "observation.images.top"
+"""The column of what a camera saw."""
 
 Columns = dict[str, np.ndarray]
 
@@ -62,7 +66,9 @@ def _columns(number: int, episode: Episode, tasks: dict[str, int], before: int, 
     frames = np.arange(count)
     last = frames == count - 1
     success = {} if episode.success is None else {"next.success": last & episode.success}
+    seen = {} if episode.pictures is None else {CAMERA: episode.pictures}
     return {
+        **seen,
         "observation.state": np.asarray(episode.states, np.float32),
         "action": np.asarray(episode.actions, np.float32),
         "next.done": last,
@@ -76,6 +82,8 @@ def _columns(number: int, episode: Episode, tasks: dict[str, int], before: int, 
 
 
 def _feature(values: np.ndarray, names: Sequence[str] | None) -> dict[str, Any]:
+    if values.ndim == 4:
+        return {"dtype": "image", "shape": list(values.shape[1:]), "names": ["height", "width", "channels"]}
     kind = "bool" if values.dtype == bool else values.dtype.name
     return {"dtype": kind, "shape": list(values.shape[1:]) or [1], "names": list(names) if names else None}
 
@@ -84,7 +92,7 @@ def _alike(number: int, features: dict[str, Any], found: dict[str, Any]) -> dict
     if features and features != found:
         raise InputError(f"episode {number} has numbers or columns unlike those before it; give all the same")
     for name, about in found.items():
-        if about["names"] is not None and [len(about["names"])] != about["shape"]:
+        if about["dtype"] != "image" and about["names"] and [len(about["names"])] != about["shape"]:
             raise InputError(f"{name} has {about['shape'][0]} numbers and {len(about['names'])} names; name each")
     return found
 
@@ -95,16 +103,20 @@ def _write(path: Path, columns: Columns) -> None:
 
 
 def _column(values: np.ndarray) -> pa.Array:
+    if values.ndim == 4:
+        return encoded(values)
     if values.ndim == 1:
         return pa.array(values)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
 def _stats(values: np.ndarray) -> dict[str, list[Any]]:
-    """What LeRobot keeps of each column of an episode."""
-    rows = values.reshape(len(values), -1).astype(np.float64)
+    """What LeRobot keeps of each column of an episode; of pictures of each colour, from 0 to 1, as (3, 1, 1)."""
+    seen = values.ndim == 4
+    rows = values.reshape(-1, 3) / 255 if seen else values.reshape(len(values), -1).astype(np.float64)
     found = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
-    return {**{name: each.tolist() for name, each in found.items()}, "count": [len(values)]}
+    shape = (3, 1, 1) if seen else (-1,)
+    return {**{name: each.reshape(shape).tolist() for name, each in found.items()}, "count": [len(values)]}
 
 
 def _place(number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from lowerbound.nets.attention import Reader, Writer, places
 from lowerbound.nets.leading import join, require_condition, require_event
 from lowerbound.nets.mlp import initialise
+from lowerbound.nets.sight import Pixels, Sight
 
 
 @final
@@ -78,7 +78,8 @@ class ChunkDecoder(nn.Module):
     """z `(..., Z)` and a condition `(..., C)` to a chunk `(..., steps, out)`, all steps at once.
 
     A transformer's encoder reads a token of z and one of the condition; its decoder has a learned query for each step,
-    added to where it is. Without z (Z = 0) there is no token of it. Leading dimensions of the two broadcast.
+    added to where it is. Without z (Z = 0) there is no token of it. Leading dimensions of the two broadcast. pixels:
+    where in the condition a picture is, which is looked at by tokens of its own.
 
     Example:
         >>> net = ChunkDecoder(steps=10, out=3, latent=2, condition=4, shape=Shape(8))
@@ -88,12 +89,14 @@ class ChunkDecoder(nn.Module):
 
     places: Tensor
 
-    def __init__(self, steps: int, out: int, latent: int, condition: int, shape: Shape) -> None:
+    def __init__(
+        self, steps: int, out: int, latent: int, condition: int, shape: Shape, pixels: Pixels | None = None
+    ) -> None:
         super().__init__()
         self.steps, self.latent, self.condition, width = steps, latent, condition, shape.width
-        self.tell = nn.ModuleList(
-            initialise(nn.Linear(inputs, width), None) for inputs in (condition, latent) if inputs
-        )
+        self.pixels, self.sight = pixels, Sight(pixels.shape, width) if pixels else None
+        numbers = condition - (pixels.size if pixels else 0)
+        self.tell = nn.ModuleList(initialise(nn.Linear(inputs, width), None) for inputs in (numbers, latent) if inputs)
         self.kinds = nn.Parameter(torch.randn(len(self.tell), width) / math.sqrt(width))
         self.readers = nn.ModuleList(Reader(width, shape.heads, shape.dropout) for _ in range(shape.layers))
         self.memory = nn.LayerNorm(width)
@@ -107,8 +110,8 @@ class ChunkDecoder(nn.Module):
         require_event(z, (self.latent,))
         require_condition(c, self.condition)
         both = join(c, z)
-        given = both.reshape(-1, both.shape[-1]).split((self.condition, self.latent), -1)
-        written = self._write(self._remember(given))
+        told, style = both.reshape(-1, both.shape[-1]).split((self.condition, self.latent), -1)
+        written = self._write(self._remember(told, style))
         return written.reshape(*both.shape[:-1], *written.shape[1:])
 
     @torch.no_grad()
@@ -116,10 +119,11 @@ class ChunkDecoder(nn.Module):
         """Set the last biases so that what comes out starts near the mean over steps of `out` (steps, out)."""
         self.out.bias.copy_(out.mean(0))
 
-    def _remember(self, given: Iterable[Tensor]) -> Tensor:
+    def _remember(self, c: Tensor, z: Tensor) -> Tensor:
         """What the encoder makes of the condition and z, (N, tokens, width)."""
-        told = [tell(each) for tell, each in zip(self.tell, given)]
-        h = torch.stack(told, 1) + self.kinds
+        numbers, *seen = self.pixels.split(c) if self.pixels else (c,)
+        told = torch.stack([tell(each) for tell, each in zip(self.tell, (numbers, z))], 1) + self.kinds
+        h = torch.cat([told, *map(self.sight, seen)], 1) if self.sight else told
         for block in self.readers:
             h = block(h, h)
         memory: Tensor = self.memory(h)

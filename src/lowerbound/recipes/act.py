@@ -50,8 +50,9 @@ def act(
     """Action chunking with transformers: a robot's next actions, all at once, told what it sees.
 
     A conditional VAE over chunks (steps, numbers): a transformer reads a chunk and the condition to q(z|x,c), another
-    writes all steps of p(x|z,c) at once, and p(z) is N(0, I); a policy acts by the mean of p(x|z,c) at z = 0. Choose it
-    to learn from demonstrations (see docs/robots.md), or for series of real values told something.
+    writes all steps of p(x|z,c) at once, and p(z) is N(0, I); a camera's picture in c is for the latter alone. A policy
+    acts by the mean of p(x|z,c) at z = 0. Choose it to learn from demonstrations (see docs/robots.md), or for series of
+    real values told something.
 
     What is minimised is −E_q log p(x|z,c) / n + kl_weight · KL(q ‖ p), n being how many values of the datum were
     observed: steps beyond an episode's end are in no sum and no denominator. The likelihood auto is laplace-fixed where
@@ -77,7 +78,8 @@ def act(
         drop: share of the training data whose c is withheld, so that the model serves without c too; 0 for never.
     """
     chunks = Chunks(parts.only_variable(spec), likelihood, chunk)
-    told, nets = Told.by(spec, drop), networks(net, Shape(width, heads, layers, dropout), hidden)
+    told = Told.by(spec, drop)
+    nets = networks(net, Shape(width, heads, layers, dropout), hidden, told.variable)
     decoder = chunks.decoder(latent, told.width, nets)
     part = parts.family(chunks.likelihood).build(decoder, chunks.variable)
     posterior = chunks.posterior(latent, told.width, nets) if latent else latents.Nothing()

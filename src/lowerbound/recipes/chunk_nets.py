@@ -8,8 +8,11 @@ from typing import Literal, final
 
 from torch import nn
 
+from lowerbound.data.senses import Senses
+from lowerbound.data.spec import Variable
 from lowerbound.nets.act import ChunkDecoder, ChunkEncoder, Shape, Startable
 from lowerbound.nets.chunk_mlp import ChunkReader, ChunkWriter
+from lowerbound.nets.sight import Blind, Pixels
 
 NetName = Literal["transformer", "mlp"]
 
@@ -29,15 +32,18 @@ class Nets(ABC):
 @final
 @dataclass(frozen=True)
 class Transformers(Nets):
-    """Transformers of one shape."""
+    """Transformers of one shape. The pixels of a condition are for the decoder alone, which looks at them as such."""
 
     shape: Shape
+    pixels: Pixels | None = None
 
     def reader(self, steps: int, actions: int, condition: int, out: int) -> nn.Module:
-        return ChunkEncoder(steps, actions, condition, out, self.shape)
+        if self.pixels is None:
+            return ChunkEncoder(steps, actions, condition, out, self.shape)
+        return Blind(ChunkEncoder(steps, actions, condition - self.pixels.size, out, self.shape), self.pixels)
 
     def writer(self, steps: int, out: int, latent: int, condition: int) -> Startable:
-        return ChunkDecoder(steps, out, latent, condition, self.shape)
+        return ChunkDecoder(steps, out, latent, condition, self.shape, self.pixels)
 
 
 @final
@@ -54,10 +60,15 @@ class Perceptrons(Nets):
         return ChunkWriter(steps, out, latent, condition, self.hidden[::-1])
 
 
-def networks(name: NetName, shape: Shape, hidden: tuple[int, ...]) -> Nets:
-    """Those of this name.
+def networks(name: NetName, shape: Shape, hidden: tuple[int, ...], about: Variable | None = None) -> Nets:
+    """Those of this name; about: the condition, for transformers that look at a picture in it.
 
     >>> networks("mlp", Shape(), (8,))
     Perceptrons(hidden=(8,))
     """
-    return Transformers(shape) if name == "transformer" else Perceptrons(hidden)
+    return Transformers(shape, _pixels(about)) if name == "transformer" else Perceptrons(hidden)
+
+
+def _pixels(about: Variable | None) -> Pixels | None:
+    senses = None if about is None else Senses.of(about)
+    return Pixels(senses.state, senses.picture) if senses and senses.picture else None

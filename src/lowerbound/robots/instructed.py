@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lowerbound.data.senses import Senses
 from lowerbound.data.spec import Variable
 from lowerbound.data.text import encoder, read_captions
 from lowerbound.errors import InputError
@@ -13,14 +14,13 @@ from lowerbound.robots.simulators import Array
 
 
 def parts_of(about: Variable) -> tuple[int, int]:
-    """How many numbers of a condition are a state, and how many after them are an instruction's vector.
+    """How many numbers of a condition are what is seen (a state, and perhaps a picture), and how many after them words.
 
     >>> parts_of(Variable("condition", "real", (398,), 0, 1, encoder="minilm", form="state:14"))
     (14, 384)
     """
-    form, _, count = (about.form or "").partition(":")
-    state = int(count) if form == "state" and count.isdecimal() else about.size
-    return state, about.size - state
+    senses = Senses.of(about)
+    return senses.seen, senses.words
 
 
 def instructions(about: Variable, said: str | Sequence[str] | Array | None) -> Array | None:
