@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Literal, final
+
+from torch import nn
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.core import Batch, Chain, Gaussian, LayerRates, Link, Pathwise, standard_normal
@@ -13,7 +15,7 @@ from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.nets.act import Shape
-from lowerbound.nets.hearing import Hearing
+from lowerbound.nets.hearing import Forgetting, Hearing
 from lowerbound.nets.mlp import MLPDecoder
 from lowerbound.recipes import bounds, parts
 from lowerbound.recipes.act import Chunks, Dropout
@@ -21,6 +23,7 @@ from lowerbound.recipes.chunk_nets import NetName, networks
 from lowerbound.recipes.cvae import Drop
 from lowerbound.recipes.registry import Setup, recipe
 
+OuterHears = Literal["all", "words"]
 Share = Annotated[float, (0.0, 0.99)]
 
 
@@ -37,7 +40,8 @@ def told_act(
     layers: Count = 2,
     dropout: Dropout = 0.1,
     hidden: tuple[Count, ...] = (512, 512),
-    between: tuple[Count, ...] = (64,),
+    outer_hears: OuterHears = "all",
+    between: tuple[Count, ...] = (128, 128),
     forget: Share = 0.5,
     likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 1.0,
@@ -65,6 +69,8 @@ def told_act(
         layers: as of the recipe act.
         dropout: as of the recipe act.
         hidden: widths of the perceptrons, from the chunk's side to that of z.
+        outer_hears: all is the state and the instruction; words the instruction alone, to which z cannot be more than
+            what is the same in all states.
         between: widths of the perceptrons between u, the instruction and z.
         forget: share of an instruction's numbers that are withheld from p(z|u,l) in training, each by chance, so that
             it does not know its few instructions by heart.
@@ -76,14 +82,17 @@ def told_act(
     """
     x = parts.only_variable(spec)
     told, chunks = Told.by(spec, drop), Chunks(x, fitting(likelihood, x), chunk)
-    ears = Ears(state_width(spec), told.width)
+    ears = Ears(state_width(spec), told.width, outer_hears)
     nets = networks(net, Shape(width, heads, layers, dropout), hidden)
     decoder = chunks.decoder(latent, ears.state, nets)
     part = parts.family(chunks.likelihood).build(ears.seeing(decoder), chunks.variable)
-    down = MLPDecoder(outer, (latent, 2), between, "silu", ears.words)
-    up = MLPDecoder(latent, (outer, 2), between, "silu", ears.words)
+    down = MLPDecoder(outer, (latent, 2), between, "silu", ears.heard)
+    up = MLPDecoder(latent, (outer, 2), between, "silu", ears.heard)
     links = {
-        "z": Link(Gaussian(ears.listening(down, forget)), chunks.posterior(latent, ears.state, nets)),
+        "z": Link(
+            Gaussian(ears.listening(Forgetting(down, ears.words, forget))),
+            chunks.posterior(latent, ears.state, nets),
+        ),
         "u": Link(standard_normal(outer), Gaussian(ears.listening(up))),
     }
     return Setup(
@@ -100,23 +109,32 @@ def told_act(
 @final
 @dataclass(frozen=True)
 class Ears:
-    """Who hears what of a condition: a state of so many numbers, and an instruction, all told so many."""
+    """Who hears what of a condition: a state of so many numbers, and an instruction, all told so many.
+
+    outer: what the outer model hears.
+    """
 
     state: int
     told: int
+    outer: OuterHears
 
     @property
     def words(self) -> int:
         """Numbers of an instruction."""
         return self.told - self.state
 
-    def seeing(self, net: Any) -> Hearing:
+    def seeing(self, net: nn.Module) -> Hearing:
         """The network told the state alone."""
         return Hearing(net, 0, self.state)
 
-    def listening(self, net: Any, forget: float = 0.0) -> Hearing:
-        """The network told the instruction alone."""
-        return Hearing(net, self.state, self.told, forget)
+    @property
+    def heard(self) -> int:
+        """Numbers that the outer model hears."""
+        return self.words if self.outer == "words" else self.told
+
+    def listening(self, net: nn.Module) -> Hearing:
+        """The network told what the outer model hears."""
+        return Hearing(net, self.told - self.heard, self.told)
 
     def reading(self, read: Callable[[Batch], tuple[Any, ...]]) -> Callable[[Batch], tuple[Any, ...]]:
         """What an encoder is given of a batch, of its condition the state alone."""
