@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeGuard, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,16 +69,13 @@ def read_about(folder: Path) -> About:
         raise InputError(f"{named(path)} is of version {shown(version)!r}; those read here are {', '.join(VERSIONS)}")
     if template != (MANY_EPISODES if version == "v3.0" else PER_EPISODE):
         raise InputError(f"{named(path)} keeps its frames in {shown(template)!r}; of {version} another place is read")
-    counts, fps, features = [said.get(name) for name in ("total_episodes", "total_frames")], *map(said.get, _REST)
-    if not all(_whole(count, 1, 1 << 40) for count in counts) or not isinstance(features, dict):
+    episodes, frames, fps, features = map(said.get, ("total_episodes", "total_frames", "fps", "features"))
+    if not (_whole(episodes, 1, 1 << 40) and _whole(frames, 1, 1 << 40) and isinstance(features, dict)):
         raise InputError(f"{named(path)} must say total_episodes, total_frames (1 or more) and features")
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
         raise InputError(f"{named(path)} must say fps, frames a second, not {shown(fps)!r}")
     each = {shown(name): about for name, about in features.items() if isinstance(about, dict)}
-    return About(named(path), fps, shown(said.get("robot_type") or "unknown"), *counts, each)
-
-
-_REST = ("fps", "features")
+    return About(named(path), fps, shown(said.get("robot_type") or "unknown"), episodes, frames, each)
 
 
 def read_tasks(folder: Path) -> dict[int, str]:
@@ -129,5 +126,5 @@ def _json(path: Path, text: str) -> dict[str, Any]:
     return found
 
 
-def _whole(value: object, low: int, high: int) -> bool:
+def _whole(value: object, low: int, high: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
