@@ -1,0 +1,240 @@
+"""Seven tasks at one table, told in words: what is done under instructions that training never had.
+
+    python bench/tasks.py                   everything
+    python bench/tasks.py told              some of it
+    python bench/tasks.py picture table     write down what has been measured
+
+The simulators need metaworld and mujoco (docs/instructions.md), and minilm reads the words. Parts that have been
+measured are not measured again; trainings go on where they were.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lowerbound
+from _harness import RESULTS, ROOT, record
+from lowerbound.files import write_json
+from lowerbound.fitted import Fitted
+from lowerbound.robots.demonstrations import Demonstrations
+from lowerbound.robots.instructions import INSTRUCTIONS
+from lowerbound.robots.metaworld import TASKS, Table, attempted
+from lowerbound.robots.policy import Policy, usual
+from lowerbound.robots.rollouts import Rollouts, roll_out, wilson
+
+Array = np.ndarray[Any, Any]
+
+KEPT, RUNS = RESULTS / "parts", Path(tempfile.gettempdir()) / "lowerbound-tasks"
+PICTURE = ROOT / "docs" / "images" / "tasks.png"
+
+DEMONSTRATIONS = 50
+"""Episodes of each task, of the first seeds whose script goes well; 40 of 50 of them are trained on."""
+VALIDATION, TEST, EPISODES = 1000, 2000, 20
+"""First seeds of the rollouts that settings were chosen by and of those reported, and how many for each task."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "told": {"recipe": "told-act", "net": "mlp", "epochs": 30, "batch_size": 256},
+    "direct": {"recipe": "act", "net": "mlp", "chunk": 20, "latent": 16, "epochs": 30, "batch_size": 256},
+    "deaf": {"recipe": "told-act", "net": "mlp", "epochs": 30, "batch_size": 256, "outer_hears": "words"},
+}
+
+
+def demonstrations() -> Path:
+    """A folder of what the scripts do, each episode told by one of its task's phrasings to train with."""
+    folder = RUNS / "demonstrations"
+    if not folder.exists():
+        Demonstrations([f"metaworld/{task}" for task in TASKS], DEMONSTRATIONS, seed=0).write(folder)
+    return folder
+
+
+@cache
+def trained(name: str) -> Fitted:
+    """One training, or the rest of one."""
+    run, settings = RUNS / name, dict(SETTINGS[name])
+    if run.exists():
+        return lowerbound.resume(run)
+    return lowerbound.train(settings.pop("recipe"), demonstrations(), run, text="minilm", device="cpu", **settings)
+
+
+class Watching:
+    """A policy, and all the states that it was shown."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def reset(self, episodes: int) -> None:
+        self.states: list[Array] = []
+        self.policy.reset(episodes)
+
+    def act(self, state: Array) -> Array:
+        self.states.append(state.copy())
+        return self.policy.act(state)
+
+
+def nothing(model: Any, told: torch.Tensor) -> Any:
+    """z = 0, whatever is said."""
+    return {name: torch.zeros_like(z) for name, z in usual(model, told).items()}
+
+
+def phrases(kind: str, model: Fitted) -> list[str] | Array:
+    """What is said in each episode, EPISODES of each task in turn; a vector that says nothing for "silence"."""
+    if kind == "silence":
+        variable = model.spec.condition
+        return np.array(variable.mean[-384:], np.float32)  # of all training frames
+    each = [getattr(INSTRUCTIONS[task], kind) for task in TASKS]
+    return [said[i % len(said)] for said in each for i in range(EPISODES)]
+
+
+def rolled(model: Fitted, kind: str, first: int = TEST, **how: Any) -> dict[str, Any]:
+    """Episodes of every task, told so; the same scenes for all tasks."""
+    told = [task for task in TASKS for _ in range(EPISODES)]
+    worlds, seeds = [Table(task) for task in told], [first + i for _ in TASKS for i in range(EPISODES)]
+    watching, start = Watching(Policy(model, instruction=phrases(kind, model), **how)), time.process_time()
+    found = roll_out(worlds, seeds, watching)
+    return {
+        "told": told,
+        "phrases": said if isinstance(said := phrases(kind, model), list) else None,
+        "succeeded": found.succeeded.tolist(),
+        "attempted": tries(np.stack(watching.states), found),
+        "done": [sorted(world.accomplished) for world in worlds],
+        "seconds": round(time.process_time() - start),
+    }
+
+
+def tries(states: Array, found: Rollouts) -> list[str | None]:
+    """Which task each episode attempted, from the states (T, episodes, S)."""
+    return [attempted(states[:steps, episode]) for episode, steps in enumerate(found.steps)]
+
+
+def rates(name: str) -> dict[str, Any]:
+    """What each layer says of a chunk, in nats, and the bound, on the test episodes."""
+    figures = trained(name).evaluate(split="test", particles=20)
+    return {key: figures[key] for key in ("elbo", "log_p", "rate", "rate_by_layer") if key in figures}
+
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "told_near": lambda: rolled(trained("told"), "near"),
+    "told_far": lambda: rolled(trained("told"), "far"),
+    "told_train": lambda: rolled(trained("told"), "train"),
+    "told_silence": lambda: rolled(trained("told"), "silence"),
+    "told_zero": lambda: rolled(trained("told"), "near", style=nothing),
+    "direct_near": lambda: rolled(trained("direct"), "near"),
+    "direct_far": lambda: rolled(trained("direct"), "far"),
+    "deaf_near": lambda: rolled(trained("deaf"), "near"),
+    "told_rates": lambda: rates("told"),
+    "deaf_rates": lambda: rates("deaf"),
+}
+TITLES = {
+    "told_near": "told-act, held out, of words that training has",
+    "told_far": "told-act, held out, no word of content in common",
+    "told_train": "told-act, phrasings of training, new scenes",
+    "told_silence": "told-act, told nothing (the mean instruction)",
+    "told_zero": "told-act, z = 0",
+    "direct_near": "act told directly, held out, of words that training has",
+    "direct_far": "act told directly, held out, no word of content in common",
+    "deaf_near": "told-act whose outer model hears words alone, held out, of words that training has",
+}
+
+
+def kept(name: str) -> Path:
+    return KEPT / f"tasks_{name}.json"
+
+
+def read(name: str) -> Any:
+    return json.loads(kept(name).read_text())
+
+
+def share(hits: Sequence[bool]) -> str:
+    """A share with its interval, in per cent."""
+    low, high = wilson(sum(hits), len(hits))
+    return f"{100 * sum(hits) / len(hits):.0f} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def row(name: str) -> dict[str, Any]:
+    found = read(name)
+    told, tried, done = found["told"], found["attempted"], found["done"]
+    each = {task: [won for won, t in zip(found["succeeded"], told) if t == task] for task in TASKS}
+    return {
+        "told how": TITLES[name],
+        "success %": share(found["succeeded"]),
+        "attempted %": share([a == t for a, t in zip(tried, told)]),
+        "another task attempted %": share([a is not None and a != t for a, t in zip(tried, told)]),
+        "another task done %": share([bool(set(d) - {t}) for d, t in zip(done, told)]),
+        **{task: f"{sum(wins)}/{len(wins)}" for task, wins in each.items()},
+    }
+
+
+def table() -> None:
+    """Write down all that is kept."""
+    rows = [row(name) for name in TITLES if kept(name).exists()]
+    record("tasks", "Seven tasks told in words", "python bench/tasks.py", rows, NOTES + of_rates())
+
+
+def of_rates() -> str:
+    """What each layer says, in a sentence."""
+    if not kept("told_rates").exists():
+        return ""
+    layers = read("told_rates")["rate_by_layer"]
+    return f" Of a chunk of the test episodes z says {layers['z']:.2f} nats and u {layers['u']:.2f}."
+
+
+NOTES = ""
+
+
+def picture() -> None:
+    """What was attempted, told what, as a square of shares."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = [name for name in ("told_near", "told_far", "told_silence") if kept(name).exists()]
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown), 4.6), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], shown):
+        _square(axis, read(name), TITLES[name])
+    figure.savefig(PICTURE, dpi=80)
+
+
+def _square(axis: Any, found: dict[str, Any], title: str) -> None:
+    names = [*TASKS, None]
+    counts = np.zeros((len(TASKS), len(names)))
+    for told, tried in zip(found["told"], found["attempted"]):
+        counts[list(TASKS).index(told), names.index(tried)] += 1
+    axis.imshow(counts, cmap="Blues", vmin=0, vmax=EPISODES)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            axis.text(j, i, f"{count:.0f}", ha="center", va="center", color="white" if count > 10 else "black")
+    axis.set_xticks(range(len(names)), [name or "nothing" for name in names], rotation=60, ha="right")
+    axis.set_yticks(range(len(TASKS)), TASKS)
+    axis.set(title=title.replace(", held out", ",\nheld out"), xlabel="attempted", ylabel="told")
+    axis.title.set_size(9)
+
+
+def main() -> None:
+    KEPT.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or [*PARTS, "picture", "table"]:
+        if name in PARTS:
+            _measure(name)
+        else:
+            {"picture": picture, "table": table}[name]()
+
+
+def _measure(name: str) -> None:
+    if not kept(name).exists():
+        write_json(kept(name), PARTS[name]())
+        print(name, row(name) if name in TITLES else read(name), flush=True)
+
+
+if __name__ == "__main__":
+    main()
