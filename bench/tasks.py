@@ -28,7 +28,7 @@ from lowerbound.files import write_json
 from lowerbound.fitted import Fitted
 from lowerbound.robots.demonstrations import Demonstrations
 from lowerbound.robots.instructions import INSTRUCTIONS
-from lowerbound.robots.metaworld import TASKS, Table, attempted
+from lowerbound.robots.metaworld import STATES, TASKS, Table, attempted
 from lowerbound.robots.policy import Policy, usual
 from lowerbound.robots.rollouts import Rollouts, roll_out, wilson
 
@@ -89,8 +89,8 @@ def nothing(model: Any, told: torch.Tensor) -> Any:
 def phrases(kind: str, model: Fitted) -> list[str] | Array:
     """What is said in each episode, EPISODES of each task in turn; a vector that says nothing for "silence"."""
     if kind == "silence":
-        variable = model.spec.condition
-        return np.array(variable.mean[-384:], np.float32)  # of all training frames
+        assert model.spec.condition is not None
+        return np.array(model.spec.condition.mean, np.float32)[len(STATES) :]  # of all training frames
     each = [getattr(INSTRUCTIONS[task], kind) for task in TASKS]
     return [said[i % len(said)] for said in each for i in range(EPISODES)]
 

@@ -15,7 +15,7 @@ from lowerbound.core import ELBO, Batch, Chain, Conditional, Gaussian, Homosceda
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.nets.hearing import Forgetting, Hearing
-from lowerbound.recipes import Setup, get
+from lowerbound.recipes import get
 from toys import Affine, Head
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -91,43 +91,52 @@ def test_the_nested_bound_is_below_log_p_where_the_encoder_hears_no_word() -> No
 CASE = Case.of("told-act", "real", ("net", "mlp"), ("outer", 2), ("drop", 0.0))
 
 
-def built(**arguments: object) -> tuple[Setup, Batch]:
-    """The recipe, told two numbers of a state and one of an instruction, and what it sees of some data."""
-    setup = CASE.build((5, 3), **arguments)
-    raw = Batch({"x": torch.randn(7, 5, 3)}, torch.randn(7, 3), mask={"x": torch.rand(7, 5, 3) > 0.2})
-    return setup, setup.see(raw)
+def built(**arguments: object) -> tuple[Chain, Tensor, Tensor, Tensor]:
+    """The recipe's model, told two numbers of a state and one of an instruction; a, c, and what of a was observed."""
+    model = CASE.build((5, 3), **arguments).model
+    assert isinstance(model, Chain)
+    return model, torch.randn(7, 5, 3), torch.randn(7, 3), torch.rand(7, 5, 3) > 0.2
+
+
+def style(model: Chain, u: Tensor, c: Tensor) -> Tensor:
+    """The mean of p(z|u,c)."""
+    link = model.links["z"]
+    assert isinstance(link, Link)
+    mean: Tensor = link.prior(u, c).mean
+    return mean
+
+
+def louder(c: Tensor, part: slice) -> Tensor:
+    """The condition with a part of it changed."""
+    other = c.clone()
+    other[:, part] += 1.0
+    return other
 
 
 @pytest.mark.parametrize("net", ["mlp", "transformer"])
 def test_words_reach_the_actions_through_z_alone(net: str) -> None:
-    setup, batch = built(net=net)
-    model, other = setup.model, batch.c.clone()
-    assert isinstance(model, Chain)
-    other[:, 2] += 1.0
-    z = torch.randn(7, 2)
-    assert torch.equal(model.decode({"z": z}, batch.c)["x"].mean, model.decode({"z": z}, other)["x"].mean)
-    assert_close(model.infer(batch)["z"].mean, model.infer(Batch(batch.x, other, mask=batch.mask))["z"].mean)
+    model, x, c, mask = built(net=net)
+    other, z, u = louder(c, slice(2, 3)), {"z": torch.randn(7, 2)}, torch.randn(7, 2)
+    assert torch.equal(model.decode(z, c)["x"].mean, model.decode(z, other)["x"].mean)
+    one, same = (model.infer(Batch({"x": x}, told, mask={"x": mask}))["z"].mean for told in (c, other))
+    assert torch.equal(one, same)
+    assert not torch.equal(style(model, u, c), style(model, u, other))
+
+
+@pytest.mark.parametrize(("hears", "deaf"), [("words", True), ("all", False)])
+def test_the_state_reaches_the_outer_model_only_if_it_is_to(hears: str, deaf: bool) -> None:
+    model, _, c, _ = built(outer_hears=hears)
     u = torch.randn(7, 2)
-    assert not torch.equal(model.links["z"].prior(u, batch.c).mean, model.links["z"].prior(u, other).mean)
-
-
-@pytest.mark.parametrize("net", ["mlp", "transformer"])
-def test_the_state_reaches_the_outer_model_only_if_it_is_to(net: str) -> None:
-    for hears, same in (("words", True), ("all", False)):
-        setup, batch = built(net=net, outer_hears=hears)
-        other, u = batch.c.clone(), torch.randn(7, 2)
-        other[:, :2] += 1.0
-        prior = setup.model.links["z"].prior
-        assert torch.equal(prior(u, batch.c).mean, prior(u, other).mean) == same
+    assert torch.equal(style(model, u, c), style(model, u, louder(c, slice(0, 2)))) == deaf
 
 
 def test_what_lies_beyond_an_end_is_read_by_nothing() -> None:
-    setup, batch = built()
-    hidden = torch.where(batch.mask["x"], batch.x["x"], 1e3)
-    torch.manual_seed(0)
-    once = setup.model.trace(batch).log_w
-    torch.manual_seed(0)
-    assert torch.equal(setup.model.trace(Batch({"x": hidden}, batch.c, mask=batch.mask)).log_w, once)
+    model, x, c, mask = built()
+    weights = []
+    for beyond in (0.0, 1e3):
+        torch.manual_seed(0)
+        weights.append(model.trace(Batch({"x": torch.where(mask, x, beyond)}, c, mask={"x": mask})).log_w)
+    assert torch.equal(*weights)
 
 
 def test_words_alone_are_forgotten_and_in_training_alone() -> None:
@@ -154,7 +163,8 @@ def test_what_is_done_at_the_mean_of_the_prior_is_what_was_said() -> None:
         adam.step()
     setup.model.eval()
     c = torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]])
-    z = setup.model.links["z"].prior(torch.zeros(2, 2), c).mean
+    assert isinstance(setup.model, Chain)
+    z = style(setup.model, torch.zeros(2, 2), c)
     done = setup.model.decode({"z": z}, c)["x"].mean.mean((1, 2))
     assert_close(done, torch.tensor([-1.0, 1.0]), within=0.1)
 
