@@ -247,3 +247,10 @@ def test_pixels_reach_the_decoder_and_not_the_encoder() -> None:
     assert (said[0] - said[1]).abs().max() > 1e-3
     alone = setup.model.decode(torch.zeros(2, 2)[:1], a.c[:1])["action"].mean
     assert_close(alone, said[0][:1], within=1e-9)
+
+
+def test_a_report_takes_chunks_for_no_pictures(fitted: Fitted) -> None:
+    from lowerbound.cli.report import drawings
+
+    captions = [caption for caption, _ in drawings(fitted, fitted.rows())]
+    assert captions == ["Training, by epoch", "Posterior means of the split"]

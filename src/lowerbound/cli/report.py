@@ -101,7 +101,8 @@ def drawings(model: Fitted, rows: Rows) -> Iterator[tuple[str, bytes]]:
     from lowerbound import plots
 
     yield from ((caption, plots.png(drawing)) for caption, drawing in _curves(model, rows))
-    if is_picture(model.spec.variables[0].shape):
+    v = model.spec.variables[0]
+    if is_picture(v.shape) and v.columns is None:  # a series of named numbers has that shape too
         yield from ((caption, plots.png(drawing)) for caption, drawing in _pictures(model, rows))
     yield "Posterior means of the split", plots.png(_map(model, rows))
 
