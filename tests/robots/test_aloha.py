@@ -144,3 +144,15 @@ def test_pictures_show_the_cube(world):
     red = (picture[..., 0] > 100) & (picture[..., 1:].max(-1) < 60)
     assert picture.shape == (240, 320, 3)
     assert 10 < red.sum() < 1000
+
+
+def test_an_episode_in_which_physics_gives_way_is_over_and_leaves_no_file(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world.reset(0)
+    world.data.qvel[:] = 1e12
+    moment = world.step(np.zeros(14))
+    assert (moment.done, moment.reward, world.succeeded) == (True, 0.0, False)
+    assert np.isfinite(moment.state).all()
+    assert not [*tmp_path.iterdir()]
+    world.reset(0)
+    assert not world.step(np.zeros(14)).done

@@ -7,7 +7,7 @@ import pytest
 
 from lowerbound.data.lerobot import read_episodes
 from lowerbound.errors import InputError, LowerboundError
-from lowerbound.robots.demonstrations import Demonstrations, performed
+from lowerbound.robots.demonstrations import Demonstrations, _pushes, performed
 from worlds import STEPS, Bead, beads  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("beads")
@@ -17,6 +17,23 @@ def test_an_episode_pairs_each_state_with_the_action_taken_in_it():
     episode = performed(Bead(), 3)
     assert len(episode.states) == len(episode.actions) == STEPS
     np.testing.assert_allclose(episode.states[1:, 0], episode.states[:-1, 0] + episode.actions[:-1, 0], atol=1e-6)
+
+
+def test_what_was_meant_is_recorded_and_what_was_disturbed_is_done():
+    calm, shaken = performed(Bead(), 3), performed(Bead(), 3, shake=0.1)
+    assert np.array_equal(calm.states[0], shaken.states[0])
+    np.testing.assert_allclose(shaken.actions[:, 0], np.clip(shaken.states[:, 1] - shaken.states[:, 0], -0.5, 0.5))
+    moved = np.diff(shaken.states[:, 0]) - shaken.actions[:-1, 0]
+    assert 0.02 < np.abs(moved[1:]).max() < 0.5
+    assert np.array_equal(shaken.states, performed(Bead(), 3, shake=0.1).states)
+
+
+def test_disturbances_have_the_deviation_that_is_asked_for():
+    """Of 18,000 draws, each 0.9 of the last; the bound is 5 standard errors of a variance."""
+    pushes = _pushes(np.random.default_rng(0), 0.3, 20)
+    found = np.stack([next(pushes) for _ in range(1000)][100:])
+    assert abs(found.var() / 0.09 - 1) < 5 * np.sqrt(2 / (18_000 * (1 - 0.81) / (1 + 0.81)))
+    assert abs((found[1:] * found[:-1]).mean() / 0.09 - 0.9) < 0.2
 
 
 def test_failures_are_left_out_and_counted(tmp_path):

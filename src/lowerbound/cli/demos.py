@@ -29,6 +29,9 @@ class Demos(Verb):
     """Good episodes to write, of each."""
     seed: int = 0
     """Episodes begin as this and the following seeds say."""
+    shake: float = 0.0
+    """Disturb what is done by so much, and record what was meant: demonstrations then show a way back from errors. A
+    standard deviation, in the actions' own units: 0.02 for arms whose actions are joints."""
     out: Path
     """New folder."""
 
@@ -38,7 +41,7 @@ class Demos(Verb):
         if not self.simulators:
             raise InputError("name one or more simulators, such as aloha-transfer-cube")
         watch = watcher(self.common, "episodes")
-        found = Demonstrations(self.simulators, self.episodes, self.seed, watch)
+        found = Demonstrations(self.simulators, self.episodes, self.seed, watch, self.shake)
         found.write(self.out)
         facts = {"out": str(self.out), "episodes": found.kept, "frames": found.frames, "failed": found.failed}
         words = f"wrote {found.kept:,} episodes of {found.frames:,} frames to {self.out}; left out {found.failed:,}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from lowerbound.data.lerobot import Episode, write_episodes
 from lowerbound.errors import InputError, LowerboundError
-from lowerbound.robots.simulators import Abilities, Simulator, simulator
+from lowerbound.robots.simulators import Abilities, Array, Simulator, simulator
 
 Watch = Callable[[int, int], None]
 
@@ -19,15 +19,34 @@ PATIENCE = 10
 """A script may fail so often, and half of all its tries besides, before it is given up."""
 
 
-def performed(world: Simulator, seed: int) -> Episode:
-    """One episode of a simulator's own script, from the first state on to the last action."""
+MEMORY = 0.9
+"""How much of a step's disturbance is left at the next: a push lasts about ten steps."""
+
+
+def performed(world: Simulator, seed: int, shake: float = 0.0) -> Episode:
+    """One episode of a simulator's own script, from the first state on to the last action.
+
+    What is done is the action and a disturbance of standard deviation `shake`, and what is recorded is the action: so
+    states are seen that a policy will get into by its errors, and how the script goes on from there. Michael Laskey et
+    al., "DART: noise injection for robust imitation learning", 2017.
+    """
     state, script = world.reset(seed), world.expert()
+    pushes = _pushes(np.random.default_rng([seed, 3]), shake, len(world.abilities.actions))
     states, actions, done = [], [], False
     while not done:
         states.append(state)
         actions.append(np.asarray(script(state), np.float32))
-        state, _, done = world.step(actions[-1])
+        state, _, done = world.step(actions[-1] + next(pushes))
     return Episode(np.stack(states), np.stack(actions), world.abilities.instruction, world.succeeded)
+
+
+def _pushes(random: np.random.Generator, shake: float, count: int) -> Iterator[Array]:
+    """Disturbances (A,), each much like the one before."""
+    push = np.zeros(count, np.float32)
+    while True:
+        yield push
+        fresh = shake * np.sqrt(1 - MEMORY**2) * random.standard_normal(count)
+        push = (MEMORY * push + fresh).astype(np.float32)
 
 
 @final
@@ -37,8 +56,11 @@ class Demonstrations:
     `failed` counts those that did not, which are left out.
     """
 
-    def __init__(self, names: Sequence[str], episodes: int, seed: int, watch: Watch | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], episodes: int, seed: int, watch: Watch | None = None, shake: float = 0.0
+    ) -> None:
         self.worlds, self.episodes, self.seed, self.watch = [*map(simulator, names)], episodes, seed, watch
+        self.shake = shake
         self.abilities = _shared(self.worlds, names)
         self.failed = self.frames = self.kept = 0
 
@@ -55,7 +77,7 @@ class Demonstrations:
     def _of(self, world: Simulator) -> Iterator[Episode]:
         done, seed = 0, self.seed
         while done < self.episodes:
-            episode = performed(world, seed)
+            episode = performed(world, seed, self.shake)
             seed += 1
             if episode.success:
                 done += 1
