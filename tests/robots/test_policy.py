@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from agree import refused
+from lowerbound.data.senses import beheld
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.fitted import Fitted
@@ -141,3 +142,17 @@ def test_what_is_refused() -> None:
         Policy(fitted).act(np.zeros((2, 3)))
     with pytest.raises(InputError, match="NaN"):
         Policy(fitted).act(np.full((1, 3), np.nan))
+
+
+def test_a_policy_sees() -> None:
+    """Told a state and after it a picture, both of which it minds."""
+    count = STATE + 8 * 8 * 3
+    about = replace(SEEN, shape=(count,), mean=None, std=None, form=f"picture:{STATE},8x8x3")
+    policy, states_seen = Policy(model(about=about), ensemble=None), states(1, 2)[0]
+    draw = np.random.default_rng(0).integers
+    policy.reset(2)
+    done = [policy.act(beheld(states_seen, draw(0, 256, (2, 8, 8, 3)).astype(np.uint8))) for _ in range(2)]
+    assert done[0].shape == (2, ACTIONS)
+    assert not np.allclose(done[0], done[1])
+    with pytest.raises(InputError, match="2 episodes of 195 numbers are under way"):
+        policy.act(states_seen)
