@@ -124,6 +124,7 @@ from lowerbound.core.straight_through import GumbelSoftmax, GumbelStraightThroug
 from lowerbound.core.svi import SVI, Climb, NaturalClimb, PerDatum, SemiAmortised, whole
 from lowerbound.core.table import Table
 from lowerbound.core.total_correlation import TotalCorrelation
+from lowerbound.core.unaided import Unaided, foresight
 from lowerbound.core.vamp import VampPrior
 
 __all__ = [
@@ -250,6 +251,7 @@ __all__ = [
     "Tempered",
     "TotalCorrelation",
     "Trace",
+    "Unaided",
     "VampPrior",
     "WarmUp",
     "WeighedDistortion",
@@ -262,6 +264,7 @@ __all__ = [
     "discrete_kl",
     "enumerated_log_marginal",
     "flat",
+    "foresight",
     "gaussian_kernel",
     "gaussian_rung",
     "inverse_multiquadric",

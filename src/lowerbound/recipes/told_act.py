@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, final
 from torch import nn
 
 from lowerbound.arguments import Count, NonNegative, NonNegativeInt
-from lowerbound.core import Batch, Chain, Gaussian, LayerRates, Link, Pathwise, standard_normal
+from lowerbound.core import Batch, Chain, Gaussian, LayerRates, Link, Pathwise, Unaided, foresight, standard_normal
 from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import ACCEPTS
 from lowerbound.data.spec import DataSpec, Variable
@@ -42,7 +42,8 @@ def told_act(
     hidden: tuple[Count, ...] = (512, 512),
     outer_hears: OuterHears = "all",
     between: tuple[Count, ...] = (128, 128),
-    forget: Share = 0.5,
+    forget: Share = 0.0,
+    unaided: Share = 0.5,
     likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 1.0,
     anneal: NonNegativeInt = 0,
@@ -74,6 +75,8 @@ def told_act(
         between: widths of the perceptrons between u, the instruction and z.
         forget: share of an instruction's numbers that are withheld from p(z|u,l) in training, each by chance, so that
             it does not know its few instructions by heart.
+        unaided: share of the objective that is −log p(a|z,s) at z ~ p(z|l) in place of the negative bound, so that the
+            outer model learns what its z will do.
         likelihood: p(a|z,s); auto is laplace-learned for ordered values, the absolute error at a price that is learned
             with the rest, and the data's own for others.
         beta: weight of the rate, of z and u together.
@@ -95,10 +98,12 @@ def told_act(
         ),
         "u": Link(standard_normal(outer), Gaussian(ears.listening(up))),
     }
+    model = Chain(links, {chunks.name: chunks.shortened(part)}, ears.reading(chunks.read))
+    bound = bounds.objective("elbo", beta, anneal)
     return Setup(
-        Chain(links, {chunks.name: chunks.shortened(part)}, ears.reading(chunks.read)),
+        model,
         {chunks.name: chunks.view},
-        bounds.objective("elbo", beta, anneal),
+        (1 - unaided) * bound + unaided * Unaided(foresight(model)) if unaided else bound,
         Pathwise(),
         condition=told,
         start=lambda means: decoder.start_at(chunks.start(means[chunks.name])),
