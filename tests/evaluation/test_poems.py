@@ -14,7 +14,8 @@ from lowerbound.data import chinese
 from lowerbound.data.chinese import Readings, Script
 from lowerbound.errors import InputError
 from lowerbound.evaluation import poems, quatrains
-from lowerbound.evaluation.poems import Manner, Poem, Poet, hot
+from lowerbound.evaluation.infill import gapped_texts
+from lowerbound.evaluation.poems import Manner, Poem, Poet, explaining, hot
 from lowerbound.evaluation.prosody import keeps_order, rhymes
 from lowerbound.evaluation.quatrains import form_of, read
 from lowerbound.fitted import Fitted
@@ -206,3 +207,17 @@ def test_the_tables_read_what_is_known_and_write_either_script() -> None:
     poem = "床前明月光疑是地上霜举头望明月低头思故乡"
     assert chinese.script("traditional").of(poem) == "牀前明月光疑是地上霜舉頭望明月低頭思故鄉"
     assert chinese.script("simplified").of(chinese.script("traditional").of(poem)) == poem
+
+
+def test_z_is_sought_among_what_explains_the_characters(told: Fitted) -> None:
+    """The mean of the weights is p of what is told, whichever draws they are of."""
+    poet = Poet(told, 5)
+    (text,) = gapped_texts(poet.asking, [CHARACTERS[0] + "_" * 19])
+    with poet.asking.drawing(0, "z"):
+        found = explaining(text)
+        z = poet.model.prior(None).sample((4_000,))
+        px: Any = poet.model.decode(z, text.batch.c)["x"]
+    p, head = px.base_dist.probs, poet.vocabulary.codes[CHARACTERS[0]]
+    expected = (p[:, 0, head] * (1 - p[:, 1:20, 0]).prod(-1) * p[:, 20, 0]).mean().log()  # the end is told as well
+    assert float(found.log_w.logsumexp(0)) - np.log(len(found.log_w)) == pytest.approx(float(expected), abs=0.1)
+    assert found.z.shape[1:] == (1, 2)

@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Independent
 from lowerbound.arguments import Count, NonNegative, conformed
 from lowerbound.core.autoregressive import END, UNKNOWN, Written
 from lowerbound.core.latent import Latent
+from lowerbound.core.marginal import summarise
 from lowerbound.data.chinese import Readings, readings
 from lowerbound.data.poems import LINES, lines_of
 from lowerbound.data.spec import DataSpec
@@ -22,7 +23,7 @@ from lowerbound.data.text.vocabulary import Vocabulary
 from lowerbound.errors import InputError
 from lowerbound.evaluation.asking import Asking
 from lowerbound.evaluation.composing import InOrder, Rules, composed
-from lowerbound.evaluation.infill import GAPS, Infilling, filled, gapped_texts
+from lowerbound.evaluation.infill import GAPS, Gapped, Infilling, Particles, drawn, filled, gapped_texts
 from lowerbound.evaluation.paths import path
 from lowerbound.evaluation.prosody import is_whole, keeps_order, kinds, rhymes
 from lowerbound.evaluation.quatrains import Reading, chosen_form, chosen_kind, of_quatrains, read
@@ -38,7 +39,10 @@ Codes = Mapping[int, int]
 NOTHING: Told = {}
 
 SEARCH = Infilling(particles=500, rounds=3)
-"""How z is sought that explains the characters given."""
+"""How z is sought by the encoder that explains the characters given."""
+
+PRIOR_DRAWS = 2_000
+"""Draws of z from the prior that it is sought among too: where few characters are told, that is often the better."""
 
 ROUNDS = 100
 """How often a model that cannot be told the form is asked for poems of it before it is given up."""
@@ -168,7 +172,7 @@ class Poet:
         text = "".join(told.get(place, GAPS["characters"]) for place in range(self.places))
         (gapped,) = gapped_texts(self.asking, [text])
         with self.asking.drawing(seed, "told"):
-            found = filled(gapped, SEARCH)
+            found = explaining(gapped)
             z = found.z[torch.multinomial(torch.softmax(found.log_w[:, 0], 0), count, replacement=True), 0]
             return self._written(self._decoded(z), pinned)
 
@@ -222,6 +226,16 @@ def of_one_latent(setup: Setup) -> Latent:
     if not isinstance(setup.model, Latent):
         raise InputError("poems are written by a model with one latent; train one, such as text-vae")
     return setup.model
+
+
+def explaining(text: Gapped) -> Particles:
+    """Draws of z weighed by the characters that are told, of those from the prior or from the encoder's readings.
+
+    Those are taken that have the greater effective sample size. Either are importance samples of p(z | what is told).
+    """
+    prior = text.model.prior(text.batch.c)
+    tried = drawn(text, prior.expand((1,)), PRIOR_DRAWS), filled(text, SEARCH)
+    return max(tried, key=lambda found: float(summarise(found.log_w).ess))
 
 
 def hot(logits: Tensor, temperature: float) -> Tensor:
