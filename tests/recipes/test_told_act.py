@@ -9,9 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch import distributions as D
 
-from agree import LIMIT, assert_close
+from agree import LIMIT, assert_close, assert_mean
 from catalogue import Case
-from lowerbound.core import ELBO, Batch, Chain, Conditional, Gaussian, Homoscedastic, Link, standard_normal, total
+from lowerbound.core import (
+    ELBO,
+    Batch,
+    Chain,
+    Conditional,
+    Gaussian,
+    Homoscedastic,
+    Link,
+    Unaided,
+    foresight,
+    standard_normal,
+    total,
+)
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.nets.hearing import Forgetting, Hearing
@@ -175,3 +187,18 @@ def test_data_without_instructions_are_refused() -> None:
     spec = DataSpec("toy", (x,), state, 10, "0" * 64, {"train": 8, "validation": 1, "test": 1}, 0)
     with pytest.raises(InputError, match="text the encoder"):
         get("told-act").build(spec)
+
+
+def test_what_is_told_unaided_is_the_mean_log_likelihood_under_the_prior() -> None:
+    """E log N(a; Bz + s, t²) over z ~ N(l, A² + r²) is log N(a; Bl + s, t²) − B² (A² + r²) / 2t²; below log p."""
+    toy = Nested()
+    b = toy.data(5)
+    assert b.c is not None
+    state, words = b.c.split(SIZE, -1)
+    at_mean = D.Normal(toy.b * words + state, toy.t).log_prob(b.x["x"]).sum(-1)
+    expected = at_mean - (toy.b.square() * toy.variance_of_z).sum() / (2 * toy.t**2)
+    model, repeated = toy.model(attentive=True), b.map(lambda t: t.repeat(4000, 1))
+    with torch.no_grad():
+        told = -Unaided(foresight(model))(model.trace(repeated))["unaided_distortion"].reshape(4000, 5)
+    assert_mean(told, expected)
+    assert (expected < toy.log_p(b)).all()

@@ -55,7 +55,7 @@ def foresight(chain: Chain) -> Foresight:
 
     def foresee(batch: Batch) -> Mapping[str, Distribution]:
         z: dict[str, Tensor] = {}
-        for name, link in reversed(chain.links.items()):
+        for name, link in [*chain.links.items()][::-1]:
             assert isinstance(link, Link)
             z[name] = _drawn(link.prior(*tuple(z.values())[-1:], batch.c), batch.size)
         return chain.decode(z, batch.c)
