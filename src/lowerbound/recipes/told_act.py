@@ -52,13 +52,13 @@ def told_act(
     """Action chunking told in words: what to do is z, which a second latent model draws for an instruction.
 
     Inside, q(z|a,s) reads a chunk of actions a in a state s, and p(a|z,s) writes it, as in the recipe act. Outside, z
-    is itself what is modelled, given an instruction l, by p(z|u,l), p(u) = N(0, I) and q(u|z,l). So the decoder hears
-    no word but through z: log p(a|s,l) ≥ E_q[log p(a|z,s) + log p(z|u,l) + log p(u) − log q(z|a,s) − log q(u|z,l)].
-    Choose it for demonstrations of several tasks named in words, where one state may begin any of them. A policy
-    acts at z, the mean of p(z|u,l) at u = 0. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured output
-    representation using deep conditional generative models", 2015, is the model that is nested; Tony Z. Zhao, Vikash
-    Kumar, Sergey Levine and Chelsea Finn, "Learning fine-grained bimanual manipulation with low-cost hardware", 2023,
-    the inner one.
+    is itself what is modelled, given an instruction l, by p(z|u,s,l), p(u) = N(0, I) and q(u|z,s,l). So the decoder
+    hears no word but through z: log p(a|s,l) ≥ E_q[log p(a|z,s) + log p(z|u,s,l) + log p(u) − log q(z|a,s) −
+    log q(u|z,s,l)]. Choose it for demonstrations of several tasks named in words, where one state may begin any of
+    them. A policy acts at z, the mean of p(z|u,s,l) at u = 0. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured
+    output representation using deep conditional generative models", 2015, is the model that is nested, and has the
+    objective; Tony Z. Zhao, Vikash Kumar, Sergey Levine and Chelsea Finn, "Learning fine-grained bimanual manipulation
+    with low-cost hardware", 2023, is the inner one.
 
     Args:
         chunk: as of the recipe act.
@@ -70,13 +70,13 @@ def told_act(
         layers: as of the recipe act.
         dropout: as of the recipe act.
         hidden: widths of the perceptrons, from the chunk's side to that of z.
-        outer_hears: all is the state and the instruction; words the instruction alone, to which z cannot be more than
-            what is the same in all states.
+        outer_hears: all is the state and the instruction; words the instruction alone, when z must mean the same in all
+            states for its mean to mean anything.
         between: widths of the perceptrons between u, the instruction and z.
-        forget: share of an instruction's numbers that are withheld from p(z|u,l) in training, each by chance, so that
-            it does not know its few instructions by heart.
-        unaided: share of the objective that is −log p(a|z,s) at z ~ p(z|l) in place of the negative bound, so that the
-            outer model learns what its z will do.
+        forget: share of an instruction's numbers that are withheld from p(z|u,s,l) in training, each by chance, lest it
+            know its few instructions by heart.
+        unaided: share of the objective that is −log p(a|z,s) at z ~ p(z|s,l) in place of the negative bound, so that
+            the outer model learns what its z will do.
         likelihood: p(a|z,s); auto is laplace-learned for ordered values, the absolute error at a price that is learned
             with the rest, and the data's own for others.
         beta: weight of the rate, of z and u together.
