@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from catalogue import SMALL, Case, cases, spec, variables
+from catalogue import LABEL, SMALL, TOLD, Case, cases, spec, variables
 from lowerbound.core import Batch, total
 from lowerbound.errors import InputError
 from lowerbound.recipes import Setup, get
 
 
 def gappy(case: Case) -> Setup:
-    about = spec(*(replace(each, missing=True) for each in variables(case.kind, case.shape)))
+    gapped = (replace(each, missing=True) for each in variables(case.kind, case.shape))
+    about = spec(*gapped, told=TOLD.get(case.recipe, LABEL))
     known = get(case.recipe).parameters
     given = {name: value for name, value in {**SMALL, **dict(case.arguments)}.items() if name in known}
     return get(case.recipe).build(about, **given)
