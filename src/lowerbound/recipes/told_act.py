@@ -53,12 +53,12 @@ def told_act(
 
     Inside, q(z|a,s) reads a chunk of actions a in a state s, and p(a|z,s) writes it, as in the recipe act. Outside, z
     is itself what is modelled, given an instruction l, by p(z|u,s,l), p(u) = N(0, I) and q(u|z,s,l). So the decoder
-    hears no word but through z: log p(a|s,l) ≥ E_q[log p(a|z,s) + log p(z|u,s,l) + log p(u) − log q(z|a,s) −
-    log q(u|z,s,l)]. Choose it for demonstrations of several tasks named in words, where one state may begin any of
-    them. A policy acts at z, the mean of p(z|u,s,l) at u = 0. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning structured
-    output representation using deep conditional generative models", 2015, is the model that is nested, and has the
-    objective; Tony Z. Zhao, Vikash Kumar, Sergey Levine and Chelsea Finn, "Learning fine-grained bimanual manipulation
-    with low-cost hardware", 2023, is the inner one.
+    hears no word but through z: log p(a|s,l) ≥ E_q[log p(a|z,s) + log p(z|u,s,l) + log p(u) − log q(z|a,s) − log
+    q(u|z,s,l)]. Choose it for demonstrations of several tasks named in words, where one state may begin any of them.
+    A policy acts at z, the mean of p(z|u,s,l) at u = 0. Kihyuk Sohn, Honglak Lee and Xinchen Yan, "Learning
+    structured output representation using deep conditional generative models", 2015, is the model that is nested, and
+    has the objective; Tony Z. Zhao, Vikash Kumar, Sergey Levine and Chelsea Finn, "Learning fine-grained bimanual
+    manipulation with low-cost hardware", 2023, is the inner one.
 
     Args:
         chunk: as of the recipe act.
