@@ -89,13 +89,10 @@ def told_act(
     nets = networks(net, Shape(width, heads, layers, dropout), hidden)
     decoder = chunks.decoder(latent, ears.state, nets)
     part = parts.family(chunks.likelihood).build(ears.seeing(decoder), chunks.variable)
-    down = MLPDecoder(outer, (latent, 2), between, "silu", ears.heard)
-    up = MLPDecoder(latent, (outer, 2), between, "silu", ears.heard)
+    down, up = ears.net(outer, latent, between), ears.net(latent, outer, between)
+    prior = Gaussian(ears.listening(Forgetting(down, ears.words, forget)))
     links = {
-        "z": Link(
-            Gaussian(ears.listening(Forgetting(down, ears.words, forget))),
-            chunks.posterior(latent, ears.state, nets),
-        ),
+        "z": Link(prior, chunks.posterior(latent, ears.state, nets)),
         "u": Link(standard_normal(outer), Gaussian(ears.listening(up))),
     }
     model = Chain(links, {chunks.name: chunks.shortened(part)}, ears.reading(chunks.read))
@@ -136,6 +133,10 @@ class Ears:
     def heard(self) -> int:
         """Numbers that the outer model hears."""
         return self.words if self.outer == "words" else self.told
+
+    def net(self, given: int, out: int, hidden: tuple[int, ...]) -> MLPDecoder:
+        """From another latent and what the outer model hears to a mean and a log variance of so many numbers."""
+        return MLPDecoder(given, (out, 2), hidden, "silu", self.heard)
 
     def listening(self, net: nn.Module) -> Hearing:
         """The network told what the outer model hears."""
