@@ -13,7 +13,7 @@ TICK = Tick(10, 100, 1, 5, rows_per_second=12345.6, seconds_left=75, loss=101.23
 
 
 def test_a_tick_says_loss_bound_rate_and_time_left() -> None:
-    assert str(TICK) == "loss 101.23, validation -99.50 nats, 12,346 rows/s, 1:15 left"
+    assert str(TICK) == "loss 101.23, validation -99.50, 12,346 rows/s, 1:15 left"
     assert "bound" not in str(replace(TICK, score=None))
 
 

@@ -108,5 +108,5 @@ def _trained(model: Fitted) -> Answer:
     record, path = model.run.record, str(model.run.path)
     facts = {"run": path, "recipe": record.recipe, "state": record.state, **(record.result or {})}
     score = facts.get("validation_objective")
-    text = f"trained {record.recipe} into {path}" + (f"; validation objective {score:.2f} nats" if score else "")
+    text = f"trained {record.recipe} into {path}" + (f"; validation objective {score:.2f}" if score else "")
     return Answer(facts, f"{text}\nnext: lowerbound evaluate {path}")

@@ -20,7 +20,7 @@ class Tick:
     """How far training is.
 
     Steps taken and to take, the epoch in hand and their number, rows a second, seconds left, the loss since the last
-    tick and the objective on the validation split, in nats per datum.
+    tick and the objective on the validation split: nats per datum where it is a bound, else in the units of its own.
     """
 
     step: int
@@ -35,7 +35,7 @@ class Tick:
     def __str__(self) -> str:
         score = "" if self.score is None else f", validation {self.score:.2f}"
         left = clock(self.seconds_left)
-        return f"loss {self.loss:.2f}{score} nats, {self.rows_per_second:,.0f} rows/s, {left} left"
+        return f"loss {self.loss:.2f}{score}, {self.rows_per_second:,.0f} rows/s, {left} left"
 
 
 class Progress(ABC):
