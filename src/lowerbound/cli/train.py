@@ -40,7 +40,7 @@ class Train(Verb, Generic[Arguments]):
     recipe: Named[Annotated[str, tyro.conf.arg(metavar="RECIPE")]]
     """What to train, such as vae; see: lowerbound recipes"""
     data: str
-    """A file, a folder of pictures or a named data set; see: lowerbound data"""
+    """A file, a folder of pictures, sounds or demonstrations, or a named data set; see: lowerbound data"""
     out: Path
     """New folder for the run."""
     kind: Literal["binary", "byte", "unit", "real", "count", "category", "characters", "words"] | None = None
