@@ -24,17 +24,12 @@ from torch.nn import functional as F
 
 import lowerbound
 from _harness import alternately, paired_ratio, record, seconds
-from lowerbound.core import total
+from _step import training_step
 from lowerbound.recipes import registry
-from lowerbound.run.settings import Settings
-from lowerbound.training.acceleration import forward_context, forward_flops, mode, step_context
-from lowerbound.training.loss import Loss
-from lowerbound.training.optimiser import Optimiser
 from train_throughput import pictures
 
 BATCH, LATENT, HIDDEN, LR, ROUNDS = 100, 50, (200, 200), 1e-3, 5
 STEPS = {1: 120, 5: 50, 50: 8}
-CPU = torch.device("cpu")
 
 Step = Callable[[Tensor], object]
 
@@ -45,18 +40,7 @@ def ours(data: lowerbound.Dataset, particles: int, estimator: str, precision: st
         data.spec, hidden=HIDDEN, latent=LATENT, activation="tanh",
         bound="iwae" if particles > 1 else "elbo-mc", estimator=estimator, particles=particles,
     )  # fmt: skip
-    rows, settings, loss = data.split("train").resident(CPU), Settings(precision=precision), Loss(setup)
-    optimiser, clock = Optimiser(loss.parameters(), settings), torch.zeros((), dtype=torch.int64)
-    how = mode(settings, CPU, lambda: forward_flops(setup, setup.see(rows.batch(torch.arange(BATCH)))))
-
-    def step(index: Tensor) -> None:
-        with step_context(how):
-            with forward_context(how, CPU):
-                terms = loss(setup.see(rows.batch(index)), clock)
-            total(terms).backward()
-            optimiser.step(LR)
-
-    return step
+    return training_step(setup, data, precision, LR, BATCH)
 
 
 def perceptron(*widths: int) -> nn.Sequential:

@@ -4,9 +4,9 @@
 
 Poem-sized data: rows of 28 codes of 5 000 symbols, drawn at random, batches of 128. The plain loop is what one would
 write first: `torch.utils.data.DataLoader`, `nn.Conv1d` and `nn.GRU`, `F.cross_entropy`, Adam; in float32, and again
-under autocast to bfloat16, which lowerbound turns on by itself where it pays. Rates are over whole calls; lowerbound's
-also counts its symbols, validates on a tenth of the rows after each epoch and keeps its best weights. Time is that of
-the one thread that works, not the wall's, so that others on the machine count for less.
+under autocast to bfloat16, which lowerbound turns on by itself where it pays. A step is rows, forward, backward and
+Adam; lowerbound's also takes the gradient's norm and leaves out what is not finite. Time is that of the one thread that
+works, not the wall's, so that others on the machine count for less.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -25,11 +26,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lowerbound
 from _harness import alternately, paired_ratio, record
-from lowerbound.training.progress import Silent
+from _step import training_step
+from lowerbound.recipes import registry
 
-SYMBOLS, PLACES, ROWS, BATCH, EPOCHS, ROUNDS = 5000, 28, 1280, 128, 2, 3
+SYMBOLS, PLACES, ROWS, BATCH, STEPS, ROUNDS = 5000, 28, 1280, 128, 2, 4
 LATENT, WIDTH, LAYERS, EMBEDDING, NARROW, LR = 64, 256, 3, 128, 32, 1e-3
 DILATIONS = (1, 2, 4)
+
+Step = Callable[[], None]
 
 
 def poems() -> np.ndarray:
@@ -40,14 +44,15 @@ def poems() -> np.ndarray:
     return codes
 
 
-def ours(codes: np.ndarray, decoder: str, precision: str) -> float:
-    """Characters a second of lowerbound.train."""
+def ours(codes: np.ndarray, decoder: str, precision: str) -> Step:
+    """A step of lowerbound's on the rows that come next."""
     data = lowerbound.load_data(codes, kind="category")
-    fit = lambda: lowerbound.train(  # noqa: E731
-        "text-vae", data, decoder=decoder, latent=LATENT, width=WIDTH, layers=LAYERS, embedding=EMBEDDING,
-        epochs=EPOCHS, batch_size=BATCH, lr=LR, precision=precision, device="cpu", progress=Silent(),
-    )  # fmt: skip
-    return rate(fit, data.spec.splits["train"])
+    setup = registry.get("text-vae").build(
+        data.spec, decoder=decoder, latent=LATENT, width=WIDTH, layers=LAYERS, embedding=EMBEDDING
+    )
+    step = training_step(setup, data, precision, LR, BATCH)
+    order = cycle(torch.randperm(data.spec.splits["train"])[: 7 * BATCH].split(BATCH))
+    return lambda: step(next(order))
 
 
 class Block(nn.Module):
@@ -114,22 +119,27 @@ class Recurrent(nn.Module):
 DECODERS: dict[str, Callable[[], nn.Module]] = {"parallel": Parallel, "gru": Recurrent}
 
 
-def plain(codes: np.ndarray, decoder: str, rough: bool) -> float:
-    """Characters a second of a loop written for this model alone, on as many rows as lowerbound trains on."""
-    rows = torch.from_numpy(codes[: ROWS - ROWS // 5])
+def plain(codes: np.ndarray, decoder: str, rough: bool) -> Step:
+    """A step of a loop written for this model alone."""
     encode, decode = Encoder(), DECODERS[decoder]()
     optimiser = torch.optim.Adam([*encode.parameters(), *decode.parameters()], LR)
+    batches = endless(DataLoader(TensorDataset(torch.from_numpy(codes)), BATCH, shuffle=True, drop_last=True))
 
-    def fit() -> None:
-        for _ in range(EPOCHS):
-            for (x,) in DataLoader(TensorDataset(rows), BATCH, shuffle=True, drop_last=True):
-                with torch.autocast("cpu", torch.bfloat16, enabled=rough):
-                    loss = bound(encode, decode, x)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
+    def step() -> None:
+        (x,) = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=rough):
+            loss = bound(encode, decode, x)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
-    return rate(fit, len(rows))
+    return step
+
+
+def endless(loader: DataLoader) -> Iterator[list[Tensor]]:
+    """Epoch after epoch."""
+    while True:
+        yield from loader
 
 
 def bound(encode: nn.Module, decode: nn.Module, x: Tensor) -> Tensor:
@@ -141,29 +151,30 @@ def bound(encode: nn.Module, decode: nn.Module, x: Tensor) -> Tensor:
     return (distortion + rate) / len(x)
 
 
-def rate(fit: Callable[[], object], rows: int) -> float:
+def rate(step: Step) -> float:
     """Characters a second of the processor."""
     start = time.process_time()
-    fit()
-    return rows // BATCH * BATCH * PLACES * EPOCHS / (time.process_time() - start)
+    for _ in range(STEPS):
+        step()
+    return STEPS * BATCH * PLACES / (time.process_time() - start)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    codes = poems()
-    assert lowerbound.load_data(codes, kind="category").spec.splits["train"] == ROWS - ROWS // 5
-    names = {
-        (decoder, what): partial(run, codes, decoder, how)
+    codes, load = poems(), os.getloadavg()[0]
+    steps = {
+        (decoder, what): make(codes, decoder, how)
         for decoder in DECODERS
-        for what, run, how in (
+        for what, make, how in (
             ("lowerbound", ours, "auto"),
             ("plain loop, autocast to bfloat16", plain, True),
             ("lowerbound, precision fp32", ours, "fp32"),
             ("plain loop, float32", plain, False),
         )
     }
-    load = os.getloadavg()[0]
-    rates = alternately(names, ROUNDS)  # type: ignore[arg-type]  # any name will do
+    for step in steps.values():
+        step()
+    rates = alternately({name: partial(rate, step) for name, step in steps.items()}, ROUNDS)  # type: ignore[misc]
     rows = [
         {
             "decoder": decoder,
@@ -175,10 +186,10 @@ def main() -> None:
         for (decoder, what), each in rates.items()
     ]
     notes = (
-        f"One thread each; {ROUNDS} rounds in turn, each of {EPOCHS} epochs of "
-        f"{ROWS - ROWS // 5} rows, set-up included; ratios are medians of paired rounds. Load average of the machine "
-        f"from {load:.1f} at the start to {os.getloadavg()[0]:.1f} at the end, this one process included. At precision "
-        "auto lowerbound chooses by the machine and the model between float32, products of bfloat16 and autocast."
+        f"One thread, of whose own time this is; {ROUNDS} rounds of {STEPS} steps in turn after one to warm up; ratios "
+        f"are medians of paired rounds. Load average of the machine from {load:.1f} at the start to "
+        f"{os.getloadavg()[0]:.1f} at the end. At precision auto lowerbound chooses by the machine and the model; on a "
+        "processor with units for bfloat16, as here, this is autocast."
     )
     record("text_speed", "Training speed on texts", "python bench/text_speed.py", rows, notes)
 
