@@ -2,8 +2,9 @@
 
     python bench/sentences.py [PART ...]    (default: those not measured yet, then the table and the page)
 
-Parts: n-grams and the names of cells of bench/collapse.py, whose models these are and which is to be run before; each
-finds one masked word of held-out glosses. examples, unpicked: samples, reconstructions, paths and fillings.
+Parts: n-grams, and two models by their names, find one masked word of each of some held-out glosses; examples,
+unpicked: draws, reconstructions, paths and fillings of the model whose validation bound is the better. Runs lie in
+lowerbound-sentences in the folder for temporary files, and one begun there is gone on with.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +24,16 @@ import numpy as np
 import lowerbound
 from _harness import RESULTS, ROOT, machine, record
 from _ngram import KneserNey
-from collapse import MODEL, SYMBOLS, TRAINING, WORDS, data, folder
+from collapse import BODY, WORDS, data
 from lowerbound.core.psis import RELIABLE_K
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.text.vocabulary import Vocabulary
 from lowerbound.evaluation.infill import GAPS, Infilling
+from lowerbound.evaluation.metrics import evaluate
 from lowerbound.files import write_json, write_text
 from lowerbound.fitted import Fitted
 
-COUNT, PARTICLES, SEED = 200, 200, 0
+COUNT, PARTICLES, SEED = 200, 100, 0
 """Held-out glosses with one word masked, draws for each of them, and what fixes which word."""
 
 END, UNKNOWN, BEGIN = 0, 1, -2
@@ -36,12 +41,21 @@ END, UNKNOWN, BEGIN = 0, 1, -2
 STRANGE = "□"
 """A word that has no code."""
 
+ROWS, DRAWS = 500, 30
+"""Held-out glosses that are scored whole, and draws of z for each."""
+
 LEAST = 4
 """Symbols that such a gloss has at least, its end among them."""
 
-MODELS = (MODEL, "none", "combined", "parallel decoder")
-TOLD = "combined"
-"""The model that the examples are of."""
+SYMBOLS, RARE = 6_000, 0
+"""Glosses none of whose words is another than these, of the commonest."""
+
+COMMON: dict[str, Any] = {"latent": 32, "decoder": "gru", **BODY, "batch_size": 64, "lr": 3e-3, "clip": 5.0}
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "gru": {"dropout": 0.2, "word_dropout": 0.4, "anneal": 1_200, "free_bits": 0.2, "epochs": 8},
+    "annealing": {"dropout": 0.1, "anneal": 700, "free_bits": 0.05, "epochs": 6},
+}
+"""The one with the better validation bound is the one that examples are of."""
 
 GAPPED = (
     "a small ___ with ___ wings",
@@ -54,17 +68,30 @@ STEPS, PAIRS, SHOWN = 7, 4, 10
 
 KEPT = RESULTS / "parts"
 PAGE = ROOT / "docs" / "sentences.md"
+RUNS = Path(tempfile.gettempdir()) / "lowerbound-sentences"
+
+
+def glosses() -> Dataset:
+    return data(SYMBOLS, RARE)
 
 
 @cache
 def vocabulary() -> Vocabulary:
-    return Vocabulary.by(data().spec.variables[0])
+    return Vocabulary.by(glosses().spec.variables[0])
+
+
+@cache
+def trained(name: str) -> Fitted:
+    """A model, trained, or the rest of its training."""
+    if (RUNS / name).exists():
+        return lowerbound.resume(RUNS / name, glosses())
+    return lowerbound.train("text-vae", glosses(), RUNS / name, **COMMON, **MODELS[name])
 
 
 @cache
 def held() -> tuple[np.ndarray, np.ndarray]:
     """Codes of held-out glosses (N, L), and the place (N,) in each that is masked: any word that has a code."""
-    codes = np.nan_to_num(data().split("test").array("x"), nan=-1).astype(int)
+    codes = np.nan_to_num(glosses().split("test").array("x"), nan=-1).astype(int)
     codes = codes[(codes >= 0).sum(1) >= LEAST]
     chance = np.random.PCG64(SEED).random_raw(codes.size).reshape(codes.shape)
     return codes[:COUNT], np.where(codes > 1, chance, 0).argmax(1)[:COUNT]
@@ -87,18 +114,17 @@ def masked() -> list[int]:
     return codes[np.arange(len(codes)), gaps].tolist()
 
 
-def opened(cell: str) -> Fitted:
-    return lowerbound.load(folder(cell), device="cpu")
-
-
-def by_model(cell: str) -> dict[str, Any]:
-    """What a model makes of each gap: its likeliest words, and log p of the one that stood there."""
-    gapped, whole = texts()
-    found = opened(cell).infill(gapped, whole, Infilling(1, PARTICLES, 1 if cell == MODEL else 2), SEED)
+def by_model(name: str) -> dict[str, Any]:
+    """What a model makes of each gap: its likeliest words, and log p of the one that stood there; and of glosses."""
+    start = time.process_time()
+    model, seconds = trained(name), round(time.process_time() - start)
+    found = model.infill(*texts(), Infilling(1, PARTICLES), SEED)
     assert found.truth is not None
     likeliest = [[word for word in gaps[0] if word != "<unknown>"] for gaps in found.words]
+    figures = evaluate(model.setup, glosses().split("test").where(slice(ROWS)), DRAWS)
+    kept = {each: figures[each] for each in ("log_p", "elbo", "rate", "active_units", "nats_per_symbol", "perplexity")}
     doubtful = int((found.khat > RELIABLE_K).sum())
-    return {**scored(likeliest, found.truth.tolist()), "doubtful": doubtful}
+    return {**scored(likeliest, found.truth.tolist()), "doubtful": doubtful, "seconds": seconds, "figures": kept}
 
 
 def scored(likeliest: Sequence[Sequence[str]], log_p: Sequence[float]) -> dict[str, Any]:
@@ -115,7 +141,7 @@ def n_grams() -> dict[str, Any]:
 
 def by_n_gram(order: int) -> dict[str, Any]:
     """p(word | both sides) ∝ Π p(each symbol whose context or self it is), smoothed as Kneser and Ney do."""
-    rows = np.nan_to_num(data().split("train").array("x"), nan=-1).astype(int)
+    rows = np.nan_to_num(glosses().split("train").array("x"), nan=-1).astype(int)
     begun = [[BEGIN] * (order - 1) + [code for code in row if code >= 0] for row in rows.tolist()]
     fitted = KneserNey(order, len(vocabulary().symbols)).fit(begun, [[code != BEGIN for code in row] for row in begun])
     likeliest, log_p = [], []
@@ -137,13 +163,24 @@ def both_sides(model: KneserNey, row: list[int], gap: int) -> np.ndarray:
     return found
 
 
+def validated(name: str) -> float:
+    """The bound on validation glosses, whatever was charged in training."""
+    return float(evaluate(trained(name).setup, glosses().split("validation").where(slice(ROWS)), 1)["elbo"]["value"])
+
+
+@cache
+def chosen() -> str:
+    return max(MODELS, key=validated)
+
+
 def examples() -> dict[str, Any]:
     """The first seed's, unpicked."""
-    model, rows = opened(TOLD), data().split("test")
+    model, rows = trained(chosen()), glosses().split("test")
     x = rows.array("x")
     paths = [model.interpolate(x[2 * pair], x[2 * pair + 1], STEPS).tolist() for pair in range(PAIRS)]
     fillings = model.infill(list(GAPPED), manner=Infilling(5, 500))
     return {
+        "model": chosen(),
         "samples": model.sample(SHOWN).tolist(),
         "drawn": model.sample(SHOWN, mean=False).tolist(),
         "reconstructions": list(zip(vocabulary().decode(x[:SHOWN]).tolist(), model.reconstruct(x[:SHOWN]).tolist())),
@@ -160,7 +197,7 @@ def examples() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "n-grams": n_grams,
-    **{cell: partial(by_model, cell) for cell in MODELS},
+    **{name: partial(by_model, name) for name in MODELS},
     "examples": examples,
 }
 
@@ -191,29 +228,29 @@ def rows() -> list[dict[str, Any]]:
     lines = [
         row(f"{name}, both sides" if name != "unigram" else name, found) for name, found in read("n-grams").items()
     ]
-    return lines + [row(NAMES.get(cell, cell), read(cell)) for cell in MODELS if kept(cell).exists()]
+    return lines + [row(f"text-vae, gru ({settings(name)})", read(name)) for name in MODELS]
 
 
-NAMES = {
-    MODEL: "the GRU language model, no z",
-    "none": "GRU text-vae, collapsed",
-    "combined": "GRU text-vae, with remedies",
-    "parallel decoder": "text-vae, parallel decoder",
-}
 TITLE = "Sentences: one masked word of held-out glosses"
-NOTES = f"""Short glosses and models are those of `bench/collapse.py`, one seed each. Of each of the first {COUNT} test
-glosses of at least {LEAST - 1} words one word that has a code is masked, whichever, and found by `infill` with
-{PARTICLES} particles in two rounds (without z, one). found: the likeliest word is the one that stood there; a word
-without a code is no answer. log p of the word is given all others, in nats; of the models it is estimated, and errs
-downwards. The n-grams (Kneser-Ney, trained on the same glosses) multiply the probabilities of all symbols whose context
-the gap is in, and are normalised over the words. doubtful: glosses of which k̂ of the particles is above 0.7."""
+
+
+def settings(name: str) -> str:
+    return ", ".join(f"{key} {value}" for key, value in MODELS[name].items())
+
+
+NOTES = f"""Short glosses, none of whose words is rare; one seed. Of each of the first {COUNT} test glosses of at
+least {LEAST - 1} words one word is masked, whichever, and found by `infill` with {PARTICLES} particles in two rounds.
+found: the likeliest word is the one that stood there. log p of the word is given all others, in nats; the model's is
+estimated, and errs downwards. The n-grams (Kneser-Ney, trained on the same glosses) multiply the probabilities of all
+symbols whose context the gap is in, and are normalised over the words. doubtful: glosses of which k̂ of the particles is
+above 0.7."""
 
 PAGE_HEAD = """# Sentences
 
 Written by `python bench/sentences.py`. A sentence is data like any other: a row of words out of a vocabulary that is
 made of the training rows, its end scored as a symbol, and nothing beyond it.
 
-    lowerbound train text-vae --data glosses --decoder gru --word-dropout 0.5 --anneal 2000 --free-bits 0.1 --out run
+    lowerbound train text-vae --data glosses --decoder gru --anneal 2000 --free-bits 0.1 --out run
     lowerbound sample run --out -
     lowerbound interpolate run --between "a small bird" "a large building" --out -
     lowerbound infill run "a small ___ with ___ wings"
@@ -236,19 +273,21 @@ model. How well masked words are found, beside n-grams that look to both sides: 
 
 ## Out of a small model
 
-The examples below are the first of their seeds, none left out: {about}. Which remedies keep z in use, and what they
-cost, is on the page of [results](results.md); here is what the model came to that has several of them.
+The examples below are the first of their seeds, none left out. They are of {about}. Which remedies keep z in use, and
+what they cost, is on the page of [results](results.md).
 
 ![KL and log p by remedy](images/collapse.png)
 """
 
 
-def page(found: dict[str, Any]) -> str:
+def page(found: dict[str, Any], measured: dict[str, Any]) -> str:
     """The page, in Markdown."""
-    splits = data().spec.splits
+    figures = {key: each["value"] for key, each in measured["figures"].items() if key != "active_units"}
     about = (
-        f"a text-vae of {splits['train']:,} glosses of at most {WORDS} words and {SYMBOLS:,} symbols, "
-        f"{TRAINING['epochs']} passes over them"
+        f"a text-vae of {glosses().spec.splits['train']:,}\nglosses of at most {WORDS} words out of {SYMBOLS:,}, "
+        f"trained for {measured['seconds'] / 60:.0f} minutes of one core: KL {figures['rate']:.1f} nats\na gloss, "
+        f"{measured['figures']['active_units']} active units of 32, perplexity {figures['perplexity']:.0f} on "
+        f"the first {ROWS:,} test\nglosses ({figures['nats_per_symbol']:.2f} nats a symbol, by {DRAWS} particles)"
     )
     parts = [
         PAGE_HEAD.replace("{about}", about),
@@ -276,16 +315,11 @@ def quoted(lines: Sequence[str]) -> str:
 
 
 def main() -> None:
-    for part in sys.argv[1:] or [each for each in PARTS if not kept(each).exists() and possible(each)]:
+    for part in sys.argv[1:] or [each for each in PARTS if not kept(each).exists()]:
         print(part, flush=True)
         write_json(kept(part), PARTS[part]())
     record("sentences", TITLE, "python bench/sentences.py", rows(), NOTES)
-    write_text(PAGE, page(read("examples")))
-
-
-def possible(part: str) -> bool:
-    """Whether the model that it is of has been trained."""
-    return part == "n-grams" or (folder(TOLD if part == "examples" else part) / "weights.safetensors").exists()
+    write_text(PAGE, page(read("examples"), read(read("examples")["model"])))
 
 
 if __name__ == "__main__":
