@@ -42,7 +42,7 @@ def told_act(
     hidden: tuple[Count, ...] = (512, 512),
     outer_hears: OuterHears = "all",
     between: tuple[Count, ...] = (128, 128),
-    forget: Share = 0.0,
+    forget: Share = 0.3,
     unaided: Share = 0.5,
     likelihood: parts.LikelihoodName = "auto",
     beta: NonNegative = 1.0,
