@@ -191,22 +191,28 @@ def of_rates() -> str:
     if not kept("told_rates").exists():
         return ""
     layers = read("told_rates")["rate_by_layer"]
-    return f" Of a chunk of the test episodes z says {layers['z']:.2f} nats and u {layers['u']:.2f}."
+    said = f" Of a chunk of the test episodes z says {layers['z']:.2f} nats and u {layers['u']:.2f}: "
+    return said + "p(z|u,s,l) needs no u, which has collapsed."
 
 
 NOTES = (
     "One table of Meta-World's things, whose first states are the same for all seven tasks, so that words alone tell "
-    "(docs/instructions.md). 50 scripted episodes of each task (27,698 frames; 80 % to train on), each told by one of"
-    " 20 phrasings; 20 test episodes of each task in scenes of seeds 2000 to 2019, 5 phrasings in turn, one training "
-    "seed, asked at every step and blended (m = 0.01), 200 steps at most. Success and attempts in per cent of 140 "
-    "episodes with Wilson's intervals of 95 %, which count episodes as independent though phrasings repeat. "
-    "Attempted: the first thing moved by 2 cm, and which way. Another task attempted or done is the control with "
-    "wrong instructions: whatever is told, six other tasks could be done in the same scene. Act told directly has the"
-    " instruction beside the state in encoder and decoder, with kl_weight 10. All by perceptrons of 512-512 and "
-    "chunks of 20 steps, one to two core-minutes of training each, beside up to 18 other processes on two cores. "
-    "Chosen on validation phrasings in scenes of seeds 1000 to 1009, ten episodes of each task: see the notes of "
-    "docs/instructions.md on what was needed; β = 5 and 25 did no better than 1 for an outer model that hears words "
-    "alone."
+    "(docs/instructions.md). 50 scripted episodes of each task (27,698 frames; 80 % of the episodes to train on), "
+    "each told by one of 20 phrasings; test: 20 episodes of each task in scenes of seeds 2000 to 2019, 5 phrasings in"
+    " turn, one training seed. The policy is asked at every step and blends (m = 0.01), 200 steps at most. Shares are"
+    " of 140 episodes, with Wilson's intervals of 95 %, which count episodes as independent though a phrasing is said"
+    " four times. Attempted: the first thing moved by 2 cm, and which way it went. Another task attempted or done is "
+    "the control with wrong instructions: whatever is told, the six others could be done in the same scene from the "
+    "same states. With z = 0, or told the mean instruction, the arm moves and hardly touches a thing. Act told "
+    "directly has the instruction beside the state in encoder and decoder, and no numbers of it hidden in training; "
+    "so it is no measure of what words through z are worth by themselves. Of the phrasings' vectors alone logistic "
+    "regression on those of training tells the task of 94 % of the near and 74 % of the far ones: for the far ones "
+    "the encoder knows far more than the policy makes of it. All by perceptrons of 512-512 and chunks of 20 steps; "
+    "one to two core-minutes of training each, some ten with all that was tried, beside up to 18 other processes on "
+    "two cores. Chosen on the validation phrasings in scenes of seeds 1000 to 1009, ten episodes of each task, before"
+    " any figure of the test was seen: trained on the bound alone 26 % succeeded (weights β of 5 and 25 on the rate, "
+    "of an outer model that hears words alone, 36 and 23), with half of the objective unaided 70, with 30 % of the "
+    "instruction's numbers hidden besides 87; act told directly 46."
 )
 
 
