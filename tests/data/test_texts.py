@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import lowerbound
 from lowerbound.data.dataset import load_data
+from lowerbound.data.reading import require_alike
 from lowerbound.data.spec import DataSpec
 from lowerbound.data.text.vocabulary import END, UNKNOWN, Vocabulary
 from lowerbound.errors import InputError
@@ -122,3 +124,11 @@ def test_a_trained_model_takes_texts_and_gives_texts() -> None:
     assert model.variations(["a cat"], 2).shape == (1, 2)  # type: ignore[arg-type,union-attr]
     with pytest.raises(InputError, match="takes 1 to 5"):
         model.log_prob(["a cat " * 3])
+
+
+def test_data_of_another_form_are_refused(tmp_path: Path) -> None:
+    model = lowerbound.train("vae", sentences(), epochs=1, latent=2, hidden=[8])
+    spec = load_data(sentences()).spec
+    other = replace(spec, variables=(replace(spec.variables[0], form="characters"),))
+    with pytest.raises(InputError, match="of the form words, but these are characters"):
+        require_alike(other, model.spec)

@@ -100,3 +100,5 @@ def _require_alike(given: Variable, wanted: Variable) -> None:
             raise InputError(
                 f"the model was made for data of {what} {getattr(wanted, what)}, but these have {getattr(given, what)}"
             )
+    if given.form and wanted.form and given.form != wanted.form:
+        raise InputError(f"the model was made for data of the form {wanted.form}, but these are {given.form}")

@@ -12,6 +12,7 @@ from lowerbound.arguments import Count, NonNegative, NonNegativeInt
 from lowerbound.core import Batch, Chain, Gaussian, LayerRates, Link, Pathwise, Unaided, foresight, standard_normal
 from lowerbound.data.conditioning import Told
 from lowerbound.data.likelihoods import ACCEPTS
+from lowerbound.data.senses import Senses
 from lowerbound.data.spec import DataSpec, Variable
 from lowerbound.errors import InputError
 from lowerbound.nets.act import Shape
@@ -159,12 +160,11 @@ def fitting(name: str, x: Variable) -> str:
 
 
 def state_width(spec: DataSpec) -> int:
-    """How many numbers of the condition are a state; those after them are an instruction's, and one is refused."""
-    told = spec.condition
-    form, _, count = (told.form or "").partition(":") if told else ("", "", "")
-    if told is None or form != "state" or int(count) >= told.width:
+    """How many numbers of the condition are seen; those after them are an instruction's, and one is refused."""
+    senses = None if spec.condition is None else Senses.of(spec.condition)
+    if senses is None or not senses.words:
         raise InputError(
             f"told-act is told a state and an instruction, and {spec.name!r} has not both; give a folder of "
             "demonstrations with their tasks in words, and with text the encoder that reads them, such as minilm"
         )
-    return int(count)
+    return senses.seen
