@@ -59,8 +59,8 @@ class Readings:
 
     Example:
         >>> some = Readings({"東": frozenset({"上平聲一東"}), "中": frozenset({"上平聲一東", "去聲一送"})})
-        >>> some.tones("東"), some.tones("中"), some.tones("?")
-        (frozenset({'平'}), frozenset({'平', '仄'}), frozenset({'平', '仄'}))
+        >>> [sorted(some.tones(character)) for character in "東中?"]
+        [['平'], ['仄', '平'], ['仄', '平']]
         >>> some.level("中")
         frozenset({'上平聲一東'})
     """
