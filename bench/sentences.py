@@ -33,7 +33,7 @@ from lowerbound.evaluation.metrics import evaluate
 from lowerbound.files import write_json, write_text
 from lowerbound.fitted import Fitted
 
-COUNT, PARTICLES, SEED = 200, 100, 0
+COUNT, PARTICLES, SEED = 200, 500, 0
 """Held-out glosses with one word masked, draws for each of them, and what fixes which word."""
 
 END, UNKNOWN, BEGIN = 0, 1, -2
