@@ -34,12 +34,12 @@ WAYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def built(decoder: str, **arguments: Any) -> Setup:
+def built(decoder: str, spread: float = 0.3, seed: int = 1, **arguments: Any) -> Setup:
     """In eval mode: what is hidden of words in training is drawn anew for each batch."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     setup = Case.of("text-vae", "category", ("decoder", decoder)).build((PLACES,), **arguments)
     for p in setup.model.parameters():
-        nn.init.normal_(p, std=0.3)
+        nn.init.normal_(p, std=spread)
     return setup
 
 
@@ -130,10 +130,13 @@ def test_a_padded_batch_is_its_rows_one_by_one(decoder: str, way: dict[str, Any]
             near(one, other)
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_the_same_in_single_precision(decoder: str) -> None:
+def test_the_same_in_single_precision(decoder: str, seed: int) -> None:
+    """With weights at which rates are tens of nats: where they are thousands, rounding alone is more than this."""
     torch.set_default_dtype(torch.float32)
-    setup, noise = built(decoder, width=64, embedding=32), torch.randn(PARTICLES, len(LENGTHS), 2)
+    setup = built(decoder, 0.1, seed, width=64, embedding=32)
+    noise = torch.randn(PARTICLES, len(LENGTHS), 2)
     seen = setup.see(Batch({"x": rows().x["x"].float()}))
     expected, _ = one_by_one(setup, seen, noise)
     found = terms(setup, trace_of(setup.model, padded(seen, math.nan), noise))
