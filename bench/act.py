@@ -97,6 +97,9 @@ class Training:
 
 TRAININGS: Mapping[str, Training] = {
     "transformer": Training(TRANSFORMER),
+    "transformer-z-off": Training({**TRANSFORMER, "latent": 0}),
+    "transformer-chunk-1": Training({**TRANSFORMER, "chunk": 1}, PLAIN[:1]),
+    "transformer-no-kl": Training({**TRANSFORMER, "kl_weight": 0.0}),
     "mlp": Training(PERCEPTRON, FULL),
     "mlp-chunk-1": Training({**PERCEPTRON, "chunk": 1}, PLAIN[:1]),
     "mlp-z-off": Training({**PERCEPTRON, "latent": 0}),
@@ -105,6 +108,9 @@ TRAININGS: Mapping[str, Training] = {
 }
 TITLES = {
     "transformer": "transformer",
+    "transformer-z-off": "transformer, z off",
+    "transformer-chunk-1": "transformer, chunk 1",
+    "transformer-no-kl": "transformer, no KL",
     "mlp": "perceptrons",
     "mlp-chunk-1": "perceptrons, chunk 1",
     "mlp-z-off": "perceptrons, z off",
