@@ -80,10 +80,13 @@ class Chain(Model):
 
     def imagine(self, n: int, c: Tensor | None = None) -> dict[str, Tensor]:
         """n draws z ~ p(z|c), name -> (n, *event)."""
+        return self.foreseen(lambda p: p.sample() if p.batch_shape else p.sample((n,)), c)
+
+    def foreseen(self, choose: Callable[[Distribution], Tensor], c: Tensor | None = None) -> dict[str, Tensor]:
+        """A z of each layer, chosen of its prior given that of the one above: a draw, one with a gradient, a mean."""
         z: dict[str, Tensor] = {}
         for name, link in reversed(self._named().items()):
-            p = link.prior(*tuple(z.values())[-1:], c)
-            z[name] = p.sample() if p.batch_shape else p.sample((n,))
+            z[name] = choose(link.prior(*tuple(z.values())[-1:], c))
         return {name: z[name] for name in self.links}
 
     def _climb(

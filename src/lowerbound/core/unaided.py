@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import final
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.core.batch import Batch
-from lowerbound.core.chain import Chain, Link
+from lowerbound.core.chain import Chain
 from lowerbound.core.estimators import summed
 from lowerbound.core.latent import Trace
 from lowerbound.core.objectives import Objective
@@ -31,7 +31,7 @@ class Unaided(Objective):
     foresee: of the model, which learns and saves it.
 
     >>> import torch
-    >>> from lowerbound.core import Gaussian, Homoscedastic, Pathwise, standard_normal
+    >>> from lowerbound.core import Gaussian, Homoscedastic, Link, standard_normal
     >>> q = Gaussian(torch.nn.Unflatten(-1, (1, 2)))
     >>> model = Chain({"z": Link(standard_normal(1), q)}, Homoscedastic(torch.nn.Identity(), torch.zeros(())))
     >>> trace = model.trace(Batch({"x": torch.zeros(5, 2)}))
@@ -54,15 +54,7 @@ def foresight(chain: Chain) -> Foresight:
     """That of a chain: each layer drawn given the one above."""
 
     def foresee(batch: Batch) -> Mapping[str, Distribution]:
-        z: dict[str, Tensor] = {}
-        for name, link in [*chain.links.items()][::-1]:
-            assert isinstance(link, Link)
-            z[name] = _drawn(link.prior(*tuple(z.values())[-1:], batch.c), batch.size)
-        return chain.decode(z, batch.c)
+        draw = lambda p: p.rsample() if p.batch_shape else p.rsample((batch.size,))  # noqa: E731
+        return chain.decode(chain.foreseen(draw, batch.c), batch.c)
 
     return foresee
-
-
-def _drawn(p: Any, rows: int) -> Tensor:
-    drawn: Tensor = p.rsample() if p.batch_shape else p.rsample((rows,))
-    return drawn

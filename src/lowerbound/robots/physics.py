@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from functools import cache
 from typing import Any
 
 from lowerbound.errors import MissingExtraError
 
 
+@cache
 def physics() -> Any:
     """The module mujoco, told before it is loaded to draw without a screen where there is none.
 
-    Its warnings are not heard, for it would write them into a file where the user happens to be: see `broken`.
+    Its warnings go to this module's logger, for it would write them into a file where the user happens to be; what
+    they warn of is told by `broken`.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -23,7 +27,7 @@ def physics() -> Any:
         import mujoco
     except ImportError as error:
         raise MissingExtraError("mujoco", "robot") from error
-    mujoco.set_mju_user_warning(_unheard)
+    mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
     return mujoco
 
 
@@ -33,7 +37,3 @@ def broken(data: Any) -> bool:
     return any(
         data.warning[int(kind)].number for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
     )
-
-
-def _unheard(warning: object) -> None:
-    pass

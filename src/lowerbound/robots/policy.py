@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.core import Chain, Latent, Link, Model
+from lowerbound.core import Chain, Latent, Model
 from lowerbound.data.ahead import Ahead
 from lowerbound.data.spec import Variable
 from lowerbound.errors import InputError
@@ -178,11 +178,7 @@ def usual(model: Model, told: Tensor) -> Any:
         return model.prior(told).mean.expand(len(told), -1)
     if not isinstance(model, Chain):
         raise InputError(f"a {type(model).__name__} has no usual z to act by; give a style")
-    z: dict[str, Tensor] = {}
-    for name, link in list(model.links.items())[::-1]:
-        assert isinstance(link, Link)
-        z[name] = link.prior(*tuple(z.values())[-1:], told).mean.expand(len(told), -1)
-    return z
+    return model.foreseen(lambda p: p.mean.expand(len(told), -1), told)
 
 
 def steps_of(fitted: Fitted) -> int:
