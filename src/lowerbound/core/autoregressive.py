@@ -126,12 +126,12 @@ class Written(Distribution):
     @torch.no_grad()
     def sample(self, sample_shape: Shape = Size()) -> Tensor:  # noqa: B008
         wide = self.expand((*sample_shape, *self.batch_shape))
-        return wide._written(lambda place, logits: drawn(logits)).to(widened(self.given).dtype)
+        return wide.written(lambda place, logits: drawn(logits)).to(widened(self.given).dtype)
 
     @property
     def mode(self) -> Tensor:
         """The likeliest symbol at each place given those chosen before it; the likeliest row need not be this."""
-        return self._written(lambda place, logits: logits.argmax(-1)).to(widened(self.given).dtype)
+        return self.written(lambda place, logits: logits.argmax(-1)).to(widened(self.given).dtype)
 
     @torch.no_grad()
     def fill(self, value: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +147,7 @@ class Written(Distribution):
         lead = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         rows, known = (flat(each.expand(*lead, -1)) for each in (value, told))
         filling = Filling(torch.where(known, rows, END).long(), known, self.ends)
-        codes = self.expand(lead)._written(filling)
+        codes = self.expand(lead).written(filling)
         return codes.to(value.dtype), filling.log_weight.reshape(lead)
 
     def completed(self, value: Tensor) -> Tensor:
@@ -162,12 +162,13 @@ class Written(Distribution):
         index = shares.argmax(0)
         given = self.given[index, torch.arange(len(index), device=index.device)]
         gap, codes = value.isnan(), value.nan_to_num().long()
-        best = Written(self.net, given)._written(
+        best = Written(self.net, given).written(
             lambda place, logits: torch.where(gap[:, place], logits.argmax(-1), codes[:, place])
         )
         return best.to(value.dtype)
 
-    def _written(self, choose: Choice) -> Tensor:
+    @torch.no_grad()
+    def written(self, choose: Choice) -> Tensor:
         """Codes (*batch, P), place after place, each as it is chosen from the logits there."""
         state, last, row = self.net.begin(flat(self.given)), None, []
         hidden = None if self.hidden is None else flat(self.hidden)

@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.arguments import Count, conformed
 from lowerbound.core import Batch, Latent, summarise
+from lowerbound.core.autoregressive import END, UNKNOWN
 from lowerbound.core.observation import observed_log_prob
 from lowerbound.core.refinement import coordinates
 from lowerbound.data.raw import shown
@@ -28,9 +29,6 @@ from lowerbound.evaluation.watching import Watch
 
 GAPS = {"words": "___", "characters": "_"}
 """What is written where one symbol is missing."""
-
-ENDED, UNKNOWN = 0, 1
-"""The codes of an end and of whatever has none."""
 
 READ_ANEW = 16
 """Completions of each text that the encoder is shown, for the z that it would then propose."""
@@ -189,7 +187,7 @@ def drawn(text: Gapped, q: Distribution, particles: int) -> Particles:
     z = q.sample((particles,))
     codes, log_told = (torch.cat(each) for each in zip(*(fill(px, text) for px in text.decoded(z))))
     if text.variable.missing:
-        log_told = log_told.masked_fill(((codes == ENDED) & text.gaps).any(-1), -math.inf)
+        log_told = log_told.masked_fill(((codes == END) & text.gaps).any(-1), -math.inf)
     return Particles(z, codes, text.model.prior(text.batch.c).log_prob(z) - q.log_prob(z), log_told)
 
 

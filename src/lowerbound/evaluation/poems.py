@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from lowerbound.arguments import Count, NonNegative, conformed
-from lowerbound.core.autoregressive import END, UNKNOWN, Written
+from lowerbound.core.autoregressive import END, UNKNOWN, Choice
 from lowerbound.core.latent import Latent
 from lowerbound.core.marginal import summarise
 from lowerbound.data.chinese import Readings, readings
@@ -209,13 +209,13 @@ class Poet:
 
     def _freely(self, px: Any, fixed: Codes) -> list[list[int]]:
         heat = self.manner.temperature
-        return at_once(px, fixed, heat) if isinstance(px, Independent) else in_order(px, going_on(fixed, heat))
+        return at_once(px, fixed, heat) if isinstance(px, Independent) else px.written(going_on(fixed, heat)).tolist()
 
     def _by_rule(self, px: Any, fixed: Codes) -> list[list[int]]:
         heat = self.manner.temperature
         if isinstance(px, Independent):
             return at_once_by_rule(px, self.rules, self.form, fixed, heat)
-        return in_order(px, keeping(len(px.given), self.form, self.rules, fixed, heat))
+        return px.written(keeping(len(px.given), self.form, self.rules, fixed, heat)).tolist()
 
     def _text(self, codes: Sequence[int]) -> str:
         return self.vocabulary.text(codes).replace(self.vocabulary.symbols[UNKNOWN], BLANK)
@@ -263,17 +263,7 @@ def at_once_by_rule(px: Independent, rules: Rules, form: int, fixed: Codes, temp
     return [[*poem.codes.tolist(), END] for poem in found]
 
 
-def in_order(px: Written, choose: Callable[[int, Tensor], Tensor]) -> list[list[int]]:
-    """Codes (N, L) of places that depend on those before, each chosen from the logits (N, V) there."""
-    state, last, row = px.net.begin(px.given), None, []
-    for place in range(px.net.places):
-        logits, state = px.net.next(last, state)
-        last = choose(place, logits)
-        row.append(last)
-    return torch.stack(row, -1).tolist()
-
-
-def keeping(count: int, form: int, rules: Rules, fixed: Codes, temperature: float) -> Callable[[int, Tensor], Tensor]:
+def keeping(count: int, form: int, rules: Rules, fixed: Codes, temperature: float) -> Choice:
     """A choice that keeps so many poems to the rules, and ends them."""
     poems = [InOrder(form, rules, fixed) for _ in range(count)]
 
@@ -289,7 +279,7 @@ def keeping(count: int, form: int, rules: Rules, fixed: Codes, temperature: floa
     return choose
 
 
-def going_on(fixed: Codes, temperature: float) -> Callable[[int, Tensor], Tensor]:
+def going_on(fixed: Codes, temperature: float) -> Choice:
     """A choice that keeps to what is fixed, and ends no poem before it."""
     last = max(fixed, default=0)
 
